@@ -1,0 +1,1 @@
+"""The one door each to time, randomness, subprocesses and run ids; standard library only."""

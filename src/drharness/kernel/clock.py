@@ -1,0 +1,53 @@
+"""The door to time.
+
+All instants of a history are nanoseconds of ``CLOCK_MONOTONIC``, which every process on one host
+shares (also across network, mount and pid namespaces), so no clock has to be synchronised.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+
+def now_ns() -> int:
+    """Nanoseconds of CLOCK_MONOTONIC: what histories are stamped with."""
+    return time.monotonic_ns()
+
+
+def now() -> float:
+    """Seconds of CLOCK_MONOTONIC, the same clock as ``asyncio``'s ``loop.time()``."""
+    return time.monotonic()
+
+
+def wall() -> datetime:
+    """Wall-clock time in UTC; for names and reports, never for measuring."""
+    return datetime.now(timezone.utc)
+
+
+def nap(seconds: float) -> None:
+    """Give up the processor between two probes; only ``waiting`` and traffic that models time use it."""
+    time.sleep(seconds)
+
+
+class Deadline:
+    """An instant by which something must be done; ``left`` never falls below zero."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.started = now()
+
+    @property
+    def left(self) -> float:
+        """Seconds that remain, 0.0 once passed."""
+        return max(0.0, self.started + self.seconds - now())
+
+    @property
+    def passed(self) -> bool:
+        """Whether the deadline is over."""
+        return self.left == 0.0
+
+    @property
+    def waited(self) -> float:
+        """Seconds since it was set."""
+        return now() - self.started

@@ -1,0 +1,82 @@
+"""The door to subprocesses of the controller: argument lists, a deadline, captured output."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from drharness.errors import CommandFailed
+
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a command left behind; ``returncode`` is negative for a signal."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with status 0."""
+        return self.returncode == 0
+
+    @property
+    def output(self) -> str:
+        """Both streams, standard error last."""
+        return self.stdout + self.stderr
+
+
+def path_with_sbin(path: str | None = None) -> str:
+    """A PATH that also has the sbin directories, which an ordinary user's lacks."""
+    parts = (path if path is not None else os.environ.get("PATH", "/usr/bin:/bin")).split(":")
+    return ":".join([*parts, *(p for p in SBIN if p not in parts)])
+
+
+def which(program: str) -> str | None:
+    """Absolute path of a program, looked up in the sbin directories too."""
+    return shutil.which(program, path=path_with_sbin())
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float = 30.0,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a command on this host and wait for it.
+
+    :raises CommandFailed: non-zero status (unless ``check`` is false) or no end within ``timeout`` s
+    """
+    try:
+        done = subprocess.run(
+            list(argv), capture_output=True, text=True, timeout=timeout, env=env, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed("this host", argv, None, str(error.output or "")) from error
+    completed = Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+    if check and not completed.ok:
+        raise CommandFailed("this host", argv, done.returncode, completed.output)
+    return completed
+
+
+def popen(
+    argv: Sequence[str], *, env: Mapping[str, str], pass_fds: Sequence[int] = (), stderr: int
+) -> subprocess.Popen[bytes]:
+    """Start a long-running child in a session of its own, its errors going to ``stderr`` (a fd)."""
+    return subprocess.Popen(
+        list(argv),
+        env=dict(env),
+        pass_fds=tuple(pass_fds),
+        stdin=subprocess.DEVNULL,
+        stdout=stderr,
+        stderr=stderr,
+        start_new_session=True,
+    )
