@@ -1,0 +1,80 @@
+#!/bin/bash
+# Everything the Makefile's targets need, made once: .venv with this package and its test tools, and
+# the host programs iptables and ip. Quick when all is there. Installs system packages only as root
+# or where sudo asks for no password; else it prints the one line to type and stops.
+#
+# PYTHON=... chooses the interpreter (3.11 to 3.13); without it the first that works is taken.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Programs of the system live here; an ordinary user's PATH lacks them.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+STAMP=.venv/.drharness-setup
+
+say() { printf 'setup: %s\n' "$*"; }
+stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# apt_install PACKAGE...: install them, or stop with the line to type.
+apt_install() {
+    local become=()
+    command -v apt-get >/dev/null ||
+        stop "please install these with this system's package manager, then run make again: $*"
+    if [ "$(id -u)" != 0 ]; then
+        sudo -n true 2>/dev/null </dev/null ||
+            stop "please type this line, then run make again:  sudo apt-get install -y $*"
+        become=(sudo -n)
+    fi
+    say "installing $*"
+    local get=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3)
+    "${become[@]}" "${get[@]}" install -y --no-install-recommends "$@" </dev/null ||
+        { "${become[@]}" "${get[@]}" update </dev/null &&
+          "${become[@]}" "${get[@]}" install -y --no-install-recommends "$@" </dev/null; } ||
+        stop "could not install: $*"
+}
+
+# A candidate must be run, not just found: version managers put names on the PATH that only fail.
+supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; }
+can_make_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+
+# choose_python: sets python to one that can make a virtual environment, installing that ability
+# where it is missing.
+choose_python() {
+    local candidate without=""
+    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 /usr/bin/python3}; do
+        supported "$candidate" || continue
+        if can_make_venv "$candidate"; then python=$candidate; return; fi
+        without=${without:-$candidate}
+    done
+    [ -n "$without" ] ||
+        stop "Python 3.11, 3.12 or 3.13 is needed${PYTHON:+, and PYTHON=$PYTHON is none}; none of" \
+             "them was found. Say where it is:  make PYTHON=/path/to/python3.12"
+    apt_install "$("$without" -c 'import sys; print(f"python3.{sys.version_info[1]}-venv")')"
+    can_make_venv "$without" || stop "$without still has no ensurepip; try  make PYTHON=..."
+    python=$without
+}
+
+# What the environment was made from: when any of it changes, it is brought up to date.
+recipe() { { pwd; printf '%s\n' "${PYTHON:-}"; cat pyproject.toml scripts/setup.sh; } | cksum; }
+
+make_environment() {
+    local python
+    say "making .venv (a minute or two)"
+    choose_python
+    say "using $("$python" -c 'import platform, sys; print(sys.executable, platform.python_version())')"
+    # --clear: an environment of a removed interpreter, or one that was moved, cannot be repaired.
+    "$python" -m venv --clear .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --retries 5 -e '.[test]' \
+        </dev/null
+    recipe >"$STAMP"
+}
+
+host_programs() {
+    local missing=()
+    command -v iptables >/dev/null && command -v iptables-restore >/dev/null || missing+=(iptables)
+    command -v ip >/dev/null || missing+=(iproute2)
+    [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
+host_programs
+[ "$(recipe)" = "$(cat "$STAMP" 2>/dev/null)" ] && .venv/bin/python -c 'import drharness' 2>/dev/null ||
+    make_environment
