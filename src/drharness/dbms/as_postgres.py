@@ -1,0 +1,112 @@
+"""Run a PostgreSQL program as the user it asks for: ``as_postgres.py [OPTION ...] -- argv...``.
+
+PostgreSQL refuses to run as uid 0, and initdb asks for an entry in /etc/passwd. Instead of changing
+users (files would change owner, and a Python below /root would become unreadable) the program gets a
+user namespace in which our own uid is called 26. The same for root and for everybody else. A private
+IPC namespace takes the server's shared memory along when it is killed.
+
+Standard library only and runnable as a file: it is started once per program, so its start-up counts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+
+POSTGRES_UID = 26
+_NEWNS, _NEWIPC, _NEWUSER = 0x00020000, 0x08000000, 0x10000000
+_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_PR_SET_PDEATHSIG = 1
+_PASSWD = "root:x:0:0::/:/bin/sh\npostgres:x:{uid}:{uid}::/:/bin/sh\n"
+
+
+def launcher(argv: Sequence[str], *, with_parent: bool = False, stdin: str = "") -> list[str]:
+    """The command line that runs ``argv`` as user postgres; its process id is the program's.
+
+    :param with_parent: the program is told to shut down at once when the starting thread ends
+    :param stdin: file to read standard input from
+    """
+    options = ["--with-parent"] if with_parent else []
+    options += [f"--stdin={stdin}"] if stdin else []
+    return [sys.executable, "-I", "-S", os.path.abspath(__file__), *options, "--", *argv]
+
+
+def become_postgres() -> None:
+    """Move this single-threaded process into namespaces where it is uid 26, named ``postgres``.
+
+    :raises OSError: the host allows no user namespaces
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.geteuid(), os.getegid()
+    _check(libc.unshare(_NEWUSER | _NEWNS | _NEWIPC), "unshare")
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{POSTGRES_UID} {uid} 1")
+    _write("/proc/self/gid_map", f"{POSTGRES_UID} {gid} 1")
+    _check(libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None), "mount /")
+    try:
+        pwd.getpwuid(POSTGRES_UID)
+    except KeyError:
+        _bind_passwd(libc)
+
+
+def _bind_passwd(libc: ctypes.CDLL) -> None:
+    fd, name = tempfile.mkstemp(prefix="drharness-passwd-")
+    try:
+        os.write(fd, _PASSWD.format(uid=POSTGRES_UID).encode())
+        os.fchmod(fd, 0o644)
+        flags = ctypes.c_ulong(_MS_BIND)
+        _check(libc.mount(name.encode(), b"/etc/passwd", None, flags, None), "mount /etc/passwd")
+    finally:
+        os.close(fd)
+        os.unlink(name)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def main(args: Sequence[str]) -> int:
+    """Entry point; returns only on failure (126: the host refused, 127: no such program)."""
+    split = list(args).index("--") if "--" in args else 0
+    options, argv = args[:split], args[split + 1 :]
+    if not argv or any(o != "--with-parent" and not o.startswith("--stdin=") for o in options):
+        sys.stderr.write("usage: as_postgres.py [--with-parent] [--stdin=FILE] -- PROGRAM ...\n")
+        return 2
+    try:
+        become_postgres()
+    except OSError as error:
+        sys.stderr.write(f"as_postgres: cannot become uid {POSTGRES_UID}: {error}\n")
+        return 126
+    try:
+        for option in options:
+            _obey(option)
+        os.execv(argv[0], list(argv))
+    except OSError as error:
+        sys.stderr.write(f"as_postgres: {argv[0]}: {error}\n")
+    return 127
+
+
+def _obey(option: str) -> None:
+    if option == "--with-parent":
+        libc = ctypes.CDLL(None, use_errno=True)
+        _check(libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0), "prctl")
+        return
+    file = os.open(option.removeprefix("--stdin="), os.O_RDONLY)
+    os.dup2(file, 0)
+    os.close(file)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
