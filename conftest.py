@@ -1,7 +1,7 @@
 """Root of the test suite: what every test of this repository may ask for.
 
-The plugin under test is found by its entry point and must not be listed here as well; pytest refuses
-a plugin that is registered under two names.
+The plugin under test is found by its entry point and must not be listed here as well; pytest
+refuses a plugin that is registered under two names.
 """
 
 from __future__ import annotations

@@ -53,19 +53,27 @@ choose_python() {
     python=$without
 }
 
-# What the environment was made from: when any of it changes, it is brought up to date.
-recipe() { { pwd; printf '%s\n' "${PYTHON:-}"; cat pyproject.toml scripts/setup.sh; } | cksum; }
+# What the environment is made from, its place included (it cannot be moved).
+recipe() { { pwd; cat pyproject.toml scripts/setup.sh; } | cksum; }
+
+# A PYTHON asked for now must be the one that was asked for then; none asked for keeps what there is.
+up_to_date() {
+    local made asked
+    { read -r made && read -r asked; } 2>/dev/null <"$STAMP" || return 1
+    [ "$made" = "$(recipe)" ] && [ "${PYTHON:-${asked#PYTHON=}}" = "${asked#PYTHON=}" ] &&
+        .venv/bin/python -c 'import drharness' 2>/dev/null
+}
 
 make_environment() {
     local python
     say "making .venv (a minute or two)"
     choose_python
     say "using $("$python" -c 'import platform, sys; print(sys.executable, platform.python_version())')"
-    # --clear: an environment of a removed interpreter, or one that was moved, cannot be repaired.
+    # Anew each time: an environment of a removed interpreter, or one that was moved, is past repair.
     "$python" -m venv --clear .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --retries 5 -e '.[test]' \
         </dev/null
-    recipe >"$STAMP"
+    printf '%s\nPYTHON=%s\n' "$(recipe)" "${PYTHON:-}" >"$STAMP"
 }
 
 host_programs() {
@@ -76,5 +84,4 @@ host_programs() {
 }
 
 host_programs
-[ "$(recipe)" = "$(cat "$STAMP" 2>/dev/null)" ] && .venv/bin/python -c 'import drharness' 2>/dev/null ||
-    make_environment
+up_to_date || make_environment
