@@ -1,0 +1,100 @@
+"""Run-time control of a DNS process: newline-delimited JSON on a unix socket in its VM.
+
+A request is ``{"do": "<verb>", ...}``; the reply is the verb's result, or
+``{"error": text, "usage": bool}``. Requests of one connection are answered in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from drharness.errors import DrHarnessError, StartupFailed, UsageError
+from drharness.kernel import validate
+
+MAX_LINE = 64 << 20
+MAX_PATH = 107
+
+Verb = Callable[[dict[str, Any]], dict[str, Any]]
+"""Takes the request without ``do``; raises UsageError or OSError for what cannot be done."""
+
+
+async def serve(path: str, verbs: Mapping[str, Verb]) -> asyncio.Server:
+    """Listen for requests; a socket file that a dead process left is replaced.
+
+    :raises StartupFailed: the path is too long, in use by a living process, or cannot be made
+    """
+    if len(os.fsencode(path)) > MAX_PATH:
+        raise StartupFailed(f"option -control: expected at most {MAX_PATH} bytes, got {path!r}.")
+    _clear(path)
+
+    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                writer.write(json.dumps(_answer(line, verbs)).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        return await asyncio.start_unix_server(session, path, limit=MAX_LINE)
+    except OSError as error:
+        raise StartupFailed(f"DNS: cannot listen on {path}: {error.strerror or error}.") from error
+
+
+def _clear(path: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+    raise StartupFailed(f"DNS: another process is listening on {path}: end it first.")
+
+
+def _answer(line: bytes, verbs: Mapping[str, Verb]) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        if not isinstance(request, dict):
+            raise UsageError(f"request: expected a JSON object, got {request!r}.")
+        verb = validate.choice("do", request.pop("do", None), verbs)
+        return verbs[verb](request)
+    except (ValueError, KeyError, TypeError) as error:
+        return {"error": str(error), "usage": True}
+    except OSError as error:
+        return {"error": str(error), "usage": False}
+
+
+async def call(path: str, do: str, *, timeout: float = 5.0, **fields: Any) -> dict[str, Any]:
+    """Send one request and return its result.
+
+    :raises UsageError: the process says that the request is wrong
+    :raises DrHarnessError: no process answers at ``path``, or it could not do it
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
+            try:
+                writer.write(json.dumps({"do": do, **fields}).encode() + b"\n")
+                line = await reader.readline()
+            finally:
+                writer.close()
+    except TimeoutError as error:
+        raise DrHarnessError(f"{path}: no answer to {do!r} in {timeout:.1f} s") from error
+    except OSError as error:
+        raise DrHarnessError(f"{path}: no DNS process answers there: {error}") from error
+    if not line:
+        raise DrHarnessError(f"{path}: the DNS process ended before it answered {do!r}")
+    result: dict[str, Any] = json.loads(line)
+    if "error" in result:
+        kind = UsageError if result.get("usage") else DrHarnessError
+        raise kind(f"{result['error']}")
+    return result
