@@ -15,7 +15,7 @@ from tests.repo.trees import Source, dotted, imports, plant, sources
 
 WIRE = "wire.py"
 BANNED_IMPORTS = frozenset(
-    {"concurrent", "ctypes", "multiprocessing", "os", "pathlib", "queue", "secrets", "select",
+    {"concurrent", "ctypes", "multiprocessing", "pathlib", "queue", "secrets", "select",
      "shutil", "signal", "socketserver", "subprocess", "tempfile", "threading", "time", "uuid"}
 )  # fmt: skip
 BANNED_NAMES: Mapping[str, str] = {
@@ -66,6 +66,8 @@ def _banned(source: Source) -> Iterator[str]:
         name = node.attr if isinstance(node, ast.Attribute) else ""
         if name in banned:
             yield source.at(node, f"{name}: {banned[name]}")
+        elif name and dotted(node).startswith("os.") and dotted(node) != "os.getpid":
+            yield source.at(node, f"{dotted(node)}: the world only through the environment")
         elif isinstance(node, ast.Call) and dotted(node.func) == "open":
             yield source.at(node, "files only through environment.disk")
         elif isinstance(node, ast.Global):
@@ -140,7 +142,7 @@ def test_components_keep_their_rules(repo_root: Path) -> None:
         "from concurrent.futures import wait",
         "import time",
         "from random import Random",
-        "import os",
+        "import os\nx = os.environ",
         "import socket",
         "import asyncio\nasync def f(a):\n    await asyncio.wait_for(a, 1)",
         "from asyncio import StreamReader",

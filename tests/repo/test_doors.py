@@ -40,10 +40,14 @@ SLEEPS = ("sleep", "nap")
 FORKING: Mapping[str, str] = {
     "engines/agent/": "PID 1 of a VM forks its components and commands itself",
     "engines/local/": "namespaces are entered between fork and exec",
+    "dbms/as_postgres.py": "becomes the server's user, then the server",
 }
 SLEEPING: Mapping[str, str] = {
     "components/": "asyncio.sleep: a retry interval that passes, virtual under the simulator",
     "dns/": "asyncio.sleep: an answer that is slow on purpose",
+    "dbms/observer.py": "asyncio.sleep: the sampling interval",
+    "dbms/session.py": "the one polling loop of asyncio code",
+    "engines/agent/reach.py": "a probe awaits the controller's gate file, with a deadline",
 }
 
 
@@ -96,6 +100,11 @@ def _excepted(source: Source, exceptions: Mapping[str, str]) -> bool:
 
 def test_only_the_kernel_touches_time_randomness_and_processes(repo_root: Path) -> None:
     assert list(door_violations(repo_root / "src" / "drharness")) == []
+
+
+@pytest.mark.parametrize("name", [*FORKING, *SLEEPING])
+def test_every_named_exception_exists(repo_root: Path, name: str) -> None:
+    assert (repo_root / "src" / "drharness" / name).exists()
 
 
 def test_tests_go_through_the_same_doors_and_never_sleep(repo_root: Path) -> None:

@@ -11,6 +11,7 @@ from zipfile import ZipFile
 
 import pytest
 
+import drharness
 from drharness.kernel import proc
 
 BUILD = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
@@ -92,6 +93,4 @@ def test_the_suite_is_strict(project: dict[str, Any]) -> None:
 
 
 def test_the_changelog_has_the_version(repo_root: Path) -> None:
-    import drharness
-
     assert f"## [{drharness.__version__}]" in (repo_root / "CHANGELOG.md").read_text()

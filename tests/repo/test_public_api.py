@@ -26,13 +26,17 @@ LINE_OF_TREE = re.compile(
 
 
 def unsorted_lists(root: Path) -> Iterator[str]:
-    """Every ``__all__`` that is not a sorted list of names without repeats."""
+    """Every ``__all__`` that is not sorted: constants, classes, the rest, each by name."""
     for source in sources(root):
         for node in source.tree.body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
                 names = ast.literal_eval(node.value)
-                if list(names) != sorted(set(names)):
-                    yield source.at(node, f"__all__ is not sorted: {sorted(set(names))}")
+                if list(names) != (wanted := sorted(set(names), key=_rank)):
+                    yield source.at(node, f"__all__ is not sorted: {wanted}")
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2), name
 
 
 def drawn_tree(text: str) -> dict[str, tuple[str, int | None]]:
@@ -49,7 +53,9 @@ def drawn_tree(text: str) -> dict[str, tuple[str, int | None]]:
     return found
 
 
-def real_tree(module: ModuleType, top: type[BaseException]) -> dict[str, tuple[str, int | None]]:
+def real_tree(
+    module: ModuleType, top: type[errors.DrHarnessError]
+) -> dict[str, tuple[str, int | None]]:
     """The same of the classes that a module defines below ``top``."""
     return {
         name: ("", None) if cls is top else (cls.__bases__[0].__name__, cls.exit_code)
@@ -69,7 +75,7 @@ def test_public_lists_are_sorted(repo_root: Path) -> None:
 
 
 def test_a_planted_unsorted_list_is_caught(tmp_path: Path) -> None:
-    plant(tmp_path, {"a.py": "__all__ = ['b', 'a']", "b.py": "__all__ = ['A', 'b']"})
+    plant(tmp_path, {"a.py": "__all__ = ['b', 'a']", "b.py": "__all__ = ['MAX', 'Ab', 'a']"})
     assert [text.partition(":")[0] for text in unsorted_lists(tmp_path)] == ["a.py"]
 
 

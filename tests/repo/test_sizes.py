@@ -1,4 +1,4 @@
-"""Small pieces: a function fits on a screen, a file in a reader's head. Exceptions have a reason."""
+"""Small pieces: a function fits on a screen, a file in a head; exceptions have a reason."""
 
 from __future__ import annotations
 
