@@ -1,0 +1,82 @@
+"""Can one reach the other? TCP probes from inside a VM, for new and for established connections."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Sequence
+from typing import Any
+
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")  # PostgreSQL answers one byte, whatever its mood
+_GATE = "/run/drharness/gate"
+_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
+
+
+def _result_of(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, ConnectionResetError | BrokenPipeError | EOFError):
+        return "reset"
+    if isinstance(error, OSError) and error.errno in _UNREACHABLE:
+        return "unreachable"
+    return f"error: {error}"
+
+
+async def _connect(host: str, port: int, timeout: float) -> str:
+    try:
+        async with asyncio.timeout(timeout):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError as error:
+        return _result_of(error)
+    writer.close()
+    return "ok"
+
+
+async def probe(targets: Sequence[Sequence[Any]], timeout: float = 0.5) -> list[str]:
+    """Open a new TCP connection to each target at once.
+
+    :param targets: (address, port) pairs
+    :param timeout: seconds without any answer before it is a ``timeout``
+    :return: per target ``ok``, ``refused``, ``reset``, ``unreachable`` or ``timeout``
+    """
+    return list(await asyncio.gather(*(_connect(h, int(p), timeout) for h, p in targets)))
+
+
+async def probe_established(host: str, port: int, timeout: float = 0.5, wait: float = 10.0) -> str:
+    """Open a connection to a PostgreSQL server, wait for the gate file, then use the connection.
+
+    :param wait: seconds the gate may take; it is made by :func:`open_gate`
+    :return: as :func:`probe`, for the established connection
+    """
+    reader, writer = await asyncio.open_connection(host, port)
+    loop = asyncio.get_running_loop()
+    with open(_GATE + ".waiting", "w"):
+        pass
+    end = loop.time() + wait
+    while not os.path.exists(_GATE):
+        if loop.time() > end:
+            raise TimeoutError(f"nobody opened the gate within {wait:.0f} s")
+        await asyncio.sleep(0.01)
+    writer.write(_SSL_REQUEST)
+    try:
+        async with asyncio.timeout(timeout):
+            await reader.readexactly(1)
+    except (OSError, EOFError) as error:
+        return _result_of(error)
+    finally:
+        writer.close()
+        os.unlink(_GATE)
+        os.unlink(_GATE + ".waiting")
+    return "ok"
+
+
+def open_gate() -> bool:
+    """Let a waiting :func:`probe_established` go on. False: none waits yet."""
+    if not os.path.exists(_GATE + ".waiting"):
+        return False
+    with open(_GATE, "w"):
+        pass
+    return True

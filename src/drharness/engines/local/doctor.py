@@ -1,0 +1,188 @@
+"""Can this host run the local engine? Tried step by step in a throw-away process; about 50 ms."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from drharness.engines.local import netlink, syscalls
+from drharness.engines.local.netlink import Netlink
+from drharness.engines.protocol import ProbeStep
+from drharness.kernel import proc
+
+Report = Callable[[ProbeStep], None]
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _status() -> dict[str, str]:
+    lines = _read("/proc/self/status").splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def hints() -> list[str]:
+    """Known reasons on this host for namespaces being refused, each with the way out."""
+    found = []
+    if _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" and os.getuid():
+        found.append(
+            "AppArmor restricts user namespaces (Ubuntu 23.10 and later): run with sudo, or "
+            "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or give "
+            f"{os.path.realpath(sys.executable)} a profile with `userns,`"
+        )
+    if _read("/proc/sys/kernel/unprivileged_userns_clone") == "0" and os.getuid():
+        found.append("`sudo sysctl kernel.unprivileged_userns_clone=1` is needed")
+    found += [
+        f"`sudo sysctl user.max_{kind}_namespaces=10000` is needed (it is 0)"
+        for kind in ("user", "net", "mnt", "pid", "ipc", "uts")
+        if _read(f"/proc/sys/user/max_{kind}_namespaces") == "0"
+    ]
+    if _status().get("Seccomp") == "2":
+        found.append(
+            "a seccomp filter is active, as in a default container: start it with "
+            "--security-opt seccomp=unconfined --security-opt systempaths=unconfined "
+            "(as root: also --cap-add SYS_ADMIN --cap-add NET_ADMIN)"
+        )
+    return found
+
+
+def _attempt(report: Report, name: str, action: Callable[[], object], *, required: bool) -> None:
+    try:
+        action()
+    except (OSError, RuntimeError) as error:
+        reasons = "; ".join(hints()) if required else ""
+        detail = f"{error}" + (f" -- way out: {reasons}" if reasons else "")
+        report(ProbeStep(name, False, required, detail))
+        if required:
+            os._exit(0)
+        return
+    report(ProbeStep(name, True, required))
+
+
+def _bridge() -> None:
+    with Netlink() as link:
+        link.set_link(1, up=True)
+        link.add_bridge("br0")
+        link.flush()
+
+
+def _veth() -> None:
+    namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    with Netlink() as link:
+        mac = netlink.mac_of("10.0.0.2")
+        link.add_veth("v0", netlink.index_of("br0"), "v1", namespace, mac)
+        link.flush()
+    os.close(namespace)
+
+
+def _queue() -> None:
+    with Netlink() as link:
+        link.discard_outgoing(netlink.index_of("v0"), on=True)
+        link.blackhole("10.81.0.0/16", "10.82.0.0/16", on=True)
+        link.flush()
+
+
+def _forwarding() -> None:
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+
+
+def _nested() -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            syscalls.become(26)
+        except OSError as error:
+            os._exit(error.errno or 1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status:
+        raise OSError(status, f"{os.strerror(status)} (PostgreSQL refuses to run as uid 0)")
+
+
+def _iptables() -> None:
+    if not proc.which("iptables"):
+        raise OSError("iptables is not installed: `sudo apt-get install iptables`")
+    rule = ["-p", "tcp", "--dport", "5432", "--src", "10.81.1.0/24", "-j", "REJECT"]
+    env = {"PATH": proc.path_with_sbin(), "XTABLES_LOCKFILE": "/tmp/xtables.lock"}
+    done = proc.run(["iptables", "-A", "INPUT", *rule], env=env, check=False)
+    if not done.ok:
+        raise OSError(done.output.strip()[:200])
+
+
+def _enter() -> None:
+    kinds = syscalls.NEWNET | syscalls.NEWNS | syscalls.NEWPID | syscalls.NEWUTS | syscalls.NEWIPC
+    syscalls.unshare(kinds)
+    if os.fork():
+        os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+
+
+def _private() -> None:
+    syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+
+
+def _read_only() -> None:
+    syscalls.set_read_only("/", recursive=True)
+
+
+def _file_systems() -> None:
+    syscalls.mount("tmpfs", "/tmp", "tmpfs", 0, "size=1m")
+    Path("/tmp/hosts").write_text("")
+    syscalls.mount("/tmp/hosts", "/etc/hosts", None, syscalls.MS_BIND)
+
+
+def _steps(report: Report) -> None:
+    uid, gid = os.getuid(), os.getgid()
+    required: list[tuple[str, Callable[[], object]]] = []
+    if uid:
+        required = [
+            ("user namespace", lambda: syscalls.unshare(syscalls.NEWUSER)),
+            ("user map", lambda: syscalls.map_ids(0, 0, uid, gid)),
+        ]
+    required += [
+        ("net, mount, pid, uts and ipc namespaces", _enter),
+        ("private mounts", _private),
+        ("read-only host files (Linux 5.12)", _read_only),
+        ("own /proc", lambda: syscalls.mount("proc", "/proc", "proc")),
+        ("own /tmp and a bound /etc/hosts", _file_systems),
+        ("bridge", _bridge),
+        ("cable (veth)", _veth),
+        ("cuts (routing rule, blackhole queue)", _queue),
+        ("routing", _forwarding),
+        ("nested user namespace", _nested),
+        ("iptables with the guide's rule", _iptables),
+    ]
+    for name, action in required:
+        _attempt(report, name, action, required=True)
+
+
+def probe() -> list[ProbeStep]:
+    """The steps tried, in order; the last one is the first required one that failed, if any did.
+
+    Tried in a process of its own: the caller may have threads, and the steps enter namespaces.
+    """
+    if platform.system() != "Linux":
+        reason = f"{platform.system()} has no Linux namespaces; WSL 2 or a Linux VM has"
+        return [ProbeStep("Linux", False, True, reason)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = proc.run([sys.executable, "-m", __name__], env=env, check=False)
+    steps = [msgspec.json.decode(line, type=ProbeStep) for line in done.stdout.splitlines()]
+    if not done.ok or not steps:
+        steps.append(ProbeStep("probe", False, True, done.output.strip()[-500:]))
+    return steps
+
+
+def _write_step(step: ProbeStep) -> None:
+    os.write(1, msgspec.json.encode(step) + b"\n")
+
+
+if __name__ == "__main__":
+    _steps(_write_step)

@@ -1,0 +1,295 @@
+"""The local engine, controller's side: one launcher per process, one set of machines per deployment."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import drharness
+from drharness.engines.agent import channel
+from drharness.engines.agent.channel import Channel, ChannelClosed, Message
+from drharness.engines.client import AgentMachine, Dispatcher, Link, close_quietly, result
+from drharness.engines.local import doctor
+from drharness.engines.local.machine import MachineSpec
+from drharness.engines.local.outer import Network, OuterSpec
+from drharness.engines.protocol import Cut, ProbeStep, RegionCut, Site, VmCut
+from drharness.errors import EngineLost, StartupFailed
+from drharness.kernel import proc
+from drharness.kernel.waiting import scaled
+from drharness.topology import Topology, addresses
+
+_START_S = 20.0
+
+
+class Launcher:
+    """The process that forks guards; started at the first deployment of a controller."""
+
+    def __init__(self) -> None:
+        ours, theirs = channel.pair()
+        reading, writing = os.pipe()
+        env = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+        # Replacements ("module:Class") must be importable there as they are here.
+        env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+        argv = [sys.executable, "-m", "drharness.engines.local.launcher"]
+        with theirs:
+            self.process = proc.popen(
+                [*argv, str(theirs.fileno()), str(os.getpid())],
+                env=env,
+                pass_fds=(theirs.fileno(),),
+                stderr=writing,
+            )
+        os.close(writing)
+        self.owner = os.getpid()
+        self._channel = Channel(ours)
+        ours.settimeout(scaled(_START_S))
+        try:
+            self._channel.receive()
+        except ChannelClosed as error:
+            with os.fdopen(reading, "rb") as errors:
+                text = errors.read().decode(errors="replace")
+            raise StartupFailed(f"the launcher did not start: {error}\n{text[-2000:]}") from error
+        ours.settimeout(None)
+        self._errors = reading
+
+    def launch(self, spec: OuterSpec, fds: tuple[int, int, int]) -> None:
+        """Fork a guard for one deployment: (its control channel, its alive pipe, its log)."""
+        self._channel.send({"op": "launch", "spec": msgspec.to_builtins(spec)}, fds)
+
+    def stop(self) -> None:
+        """End it."""
+        self._channel.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        close_quietly(self._errors)
+
+
+_launcher: Launcher | None = None
+_launcher_lock = threading.Lock()
+
+
+def _get_launcher() -> Launcher:
+    global _launcher
+    with _launcher_lock:
+        stale = _launcher is not None and (
+            _launcher.owner != os.getpid() or _launcher.process.poll() is not None
+        )
+        if _launcher is None or stale:
+            _launcher = Launcher()
+            atexit.register(_launcher.stop)
+        return _launcher
+
+
+def _specs(site: Site) -> list[MachineSpec]:
+    topology = site.topology
+    return [
+        MachineSpec(
+            id=vm.id,
+            region=vm.region,
+            address=vm.address,
+            prefix=addresses.PREFIX,
+            router=addresses.router(vm.number),
+            bridge=f"br-{vm.number}",
+            files=site.files.get(vm.id, {}),
+            profile=asdict(topology.profile),
+            seed=site.seed,
+        )
+        for vm in topology.vms
+    ]
+
+
+def _networks(topology: Topology) -> list[Network]:
+    return [
+        Network(f"br-{number}", addresses.router(number), addresses.PREFIX)
+        for number in range(len(topology.regions) + 1)
+    ]
+
+
+def _host_directories() -> list[str]:
+    paths = [*sys.path, sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()]
+    return [*paths, str(Path(drharness.__file__).parent.parent)]
+
+
+class LocalMachines:
+    """The machines of one deployment (see ``protocol.Machines``)."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._dispatcher = Dispatcher()
+        self._machines = {vm.id: AgentMachine(vm.id) for vm in site.topology.vms}
+        self._booting: dict[str, Future[None]] = {}
+        self._alive, alive = os.pipe()
+        self._up: Future[None] = Future()
+        ours, theirs = channel.pair()
+        spec = OuterSpec(
+            run=str(site.evidence),
+            networks=_networks(site.topology),
+            machines=_specs(site),
+            keep=[*_host_directories(), *site.keep],
+            nameserver="127.0.0.1",
+        )
+        for name in ("vms", "disks"):
+            (site.evidence / name).mkdir(parents=True, exist_ok=True)
+        self._log = site.evidence / "engine.log"
+        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            _get_launcher().launch(spec, (theirs.fileno(), alive, log))
+        finally:
+            theirs.close()
+            os.close(alive)
+            os.close(log)
+        self._outer = Link("the outer namespace", Channel(ours), self._event)
+        self._dispatcher.add(self._outer)
+
+    def _event(self, source: str, message: Message) -> None:
+        future = self._booting.get(source, self._up)
+        if message["event"] == "up":
+            future.set_result(None)
+        elif message["event"] == "closed" and not future.done():
+            future.set_exception(EngineLost(f"{source} ended while it was starting"))
+        elif message["event"] == "vm_exit":
+            self._machines[message["vm"]].detach()
+
+    def _wait_started(self, what: str, future: Future[None]) -> None:
+        try:
+            future.result(scaled(_START_S))
+        except (EngineLost, TimeoutError) as error:
+            raise StartupFailed(f"{what} did not start: {error}\n{self._last_words()}") from error
+
+    def wait_up(self) -> None:
+        """Wait for the outer namespace.
+
+        :raises StartupFailed: with what it said
+        """
+        self._wait_started("the local engine", self._up)
+
+    def _last_words(self) -> str:
+        text = self._log.read_text(errors="replace").strip()
+        return f"{text[-2000:]}\n  run `drharness doctor` to see what this host lacks"
+
+    def machine(self, vm: str) -> AgentMachine:
+        """The VM of that id."""
+        self._site.topology.vm(vm)
+        return self._machines[vm]
+
+    def power_on(self, *vms: str, hold: bool = False) -> None:
+        """Boot; with ``hold`` prepare the VM (firewall) but start no service.
+
+        A VM that is on already (it was held) only gets its services started.
+        """
+        links: list[tuple[str, Link]] = []
+        asked = [
+            (vm, self._outer.submit("power_on", vm=vm))
+            for vm in vms
+            if not self._machines[vm].is_on
+        ]
+        for vm, answer in asked:
+            self._booting[vm] = Future()
+            (fd,) = result(answer, f"power on {vm}", _START_S)
+            links.append((vm, Link(vm, Channel(socket.socket(fileno=fd)), self._event)))
+            self._dispatcher.add(links[-1][1])
+        for vm, link in links:
+            self._wait_started(vm, self._booting[vm])
+            self._machines[vm].attach(link)
+        boots = [(vm, self._machines[vm].submit("boot", timeout=_START_S, hold=hold)) for vm in vms]
+        for vm, booted in boots:
+            result(booted, f"boot of {vm}", _START_S)
+
+    def power_off(self, *vms: str) -> None:
+        """Pull the cables, then the power: nothing in the VMs runs when this returns."""
+        answers = [(vm, self._outer.submit("power_off", vm=vm)) for vm in vms]
+        for vm, answer in answers:
+            result(answer, f"power off {vm}", _START_S)
+            self._machines[vm].detach()
+
+    def freeze(self, *vms: str) -> None:
+        """Stop every process in the VMs; their kernels still answer."""
+        self._each(vms, "freeze")
+
+    def thaw(self, *vms: str) -> None:
+        """Let them go on."""
+        self._each(vms, "thaw")
+
+    def _each(self, vms: Sequence[str], op: str) -> None:
+        answers = [(vm, self._machines[vm].submit(op, timeout=5.0)) for vm in vms]
+        for vm, answer in answers:
+            result(answer, f"{op} {vm}", 5.0)
+
+    def cut(self, cut: Cut) -> None:
+        """Apply a cut; established connections are cut too, and nobody is told."""
+        self._set_cut(cut, on=True)
+
+    def heal(self, cut: Cut) -> None:
+        """Undo that cut and only that."""
+        self._set_cut(cut, on=False)
+
+    def _set_cut(self, cut: Cut, *, on: bool) -> None:
+        waiting: list[Future[Any]] = []
+        if isinstance(cut, RegionCut):
+            source, target = (
+                addresses.network(self._site.topology.number(r)) for r in (cut.source, cut.target)
+            )
+            waiting.append(self._outer.submit("between", source=source, target=target, on=on))
+        elif cut.direction == "both":
+            waiting.append(self._outer.submit("cable", vm=cut.vm, up=not on))
+        elif cut.direction == "in":
+            waiting.append(self._outer.submit("into", vm=cut.vm, on=on))
+        else:
+            waiting.append(self._machines[cut.vm].submit("cut", timeout=5.0, on=on))
+        for future in waiting:
+            result(future, f"{cut}", 5.0)
+
+    def down(self) -> None:
+        """End everything; nothing is left but the evidence when this returns."""
+        if self._alive < 0:
+            return
+        self._outer.channel.socket.shutdown(socket.SHUT_RDWR)
+        poll = select.poll()
+        poll.register(self._alive, select.POLLIN | select.POLLHUP)
+        gone = poll.poll(scaled(_START_S) * 1000)
+        self._dispatcher.stop()
+        os.close(self._alive)
+        self._alive = -1
+        if not gone:
+            raise EngineLost("the outer namespace did not end; its guard still runs")
+        disks = Path(self._site.evidence) / "disks"
+        disks.rmdir()
+
+
+class LocalEngine:
+    """Runs deployments in Linux namespaces on this host (see ``protocol.Engine``)."""
+
+    name = "local"
+
+    def probe(self) -> list[ProbeStep]:
+        """What this host can do, step by step."""
+        return doctor.probe()
+
+    def start(self, site: Site) -> LocalMachines:
+        """Make all machines and boot those that are not held."""
+        machines = LocalMachines(site)
+        try:
+            machines.wait_up()
+            machines.power_on(*(vm.id for vm in site.topology.vms if vm.id not in site.hold))
+        except BaseException:
+            machines.down()
+            raise
+        return machines
+
+
+__all__ = ["LocalEngine", "LocalMachines", "VmCut"]

@@ -1,0 +1,144 @@
+"""The contract of an engine: what a deployment asks of the place it runs in.
+
+An engine knows machines, cables and power; it knows nothing of databases, names or procedures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from drharness.kernel.proc import Completed
+from drharness.topology import Topology
+
+
+@dataclass(frozen=True)
+class Site:
+    """What an engine is to start.
+
+    :ivar evidence: directory of the run; each VM's logs and events appear in ``vms/<id>`` below it
+    :ivar files: VM id to absolute path to text, put on its disk before its first boot
+    :ivar keep: directories of the host that programs in VMs need (virtual environment, templates)
+    :ivar hold: VMs that stay powered off at first
+    """
+
+    topology: Topology
+    evidence: Path
+    files: Mapping[str, Mapping[str, str]]
+    keep: Sequence[str]
+    seed: str
+    hold: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class RegionCut:
+    """Nothing passes from one region's network to the other's; one way only."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class VmCut:
+    """A VM's cable carries nothing: ``direction`` is ``in`` (to the VM), ``out`` or ``both``."""
+
+    vm: str
+    direction: str = "both"
+
+
+Cut = RegionCut | VmCut
+
+
+@dataclass(frozen=True)
+class ProbeStep:
+    """One line of ``drharness doctor``: a power, whether it is there, what to do if not.
+
+    :ivar required: the engine cannot run without it; else only some faults need it
+    """
+
+    name: str
+    ok: bool
+    required: bool
+    detail: str = ""
+
+
+class Machine(Protocol):
+    """A running (or powered-off) VM as the controller sees it."""
+
+    id: str
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it has power."""
+
+    def submit(self, op: str, *, timeout: float, **fields: Any) -> Future[Any]:
+        """Send the agent a request; the future raises what :meth:`call` and :meth:`run` raise."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float = 10.0,
+        check: bool = True,
+        env: Mapping[str, str] | None = None,
+        user: str = "",
+        input: str = "",
+    ) -> Completed:
+        """Run a command in the VM and wait for it.
+
+        :raises CommandFailed: non-zero status (unless ``check`` is false), or not ended in time
+        :raises EngineLost: the VM is powered off
+        """
+
+    def call(self, function: str, *, timeout: float = 10.0, **kwargs: Any) -> Any:
+        """Call ``"module:function"`` in a fresh process in the VM with JSON arguments.
+
+        :raises RemoteError: the function's own error
+        :raises EngineLost: the VM is powered off
+        """
+
+
+class Machines(Protocol):
+    """Everything an engine has started for one deployment."""
+
+    def machine(self, vm: str) -> Machine:
+        """The VM of that id."""
+
+    def power_off(self, *vms: str) -> None:
+        """Pull the cables, then the power: nothing in the VMs runs when this returns."""
+
+    def power_on(self, *vms: str, hold: bool = False) -> None:
+        """Boot; with ``hold`` prepare the VM (firewall) but start no service."""
+
+    def freeze(self, *vms: str) -> None:
+        """Stop every process in the VMs; their kernels still answer."""
+
+    def thaw(self, *vms: str) -> None:
+        """Let them go on."""
+
+    def cut(self, cut: Cut) -> None:
+        """Apply a cut; established connections are cut too, and nobody is told."""
+
+    def heal(self, cut: Cut) -> None:
+        """Undo that cut and only that."""
+
+    def down(self) -> None:
+        """End everything; nothing is left but the evidence when this returns."""
+
+
+class Engine(Protocol):
+    """A place where deployments can run."""
+
+    name: str
+
+    def probe(self) -> list[ProbeStep]:
+        """What this host can do, step by step; stops at the first required step that fails."""
+
+    def start(self, site: Site) -> Machines:
+        """Make all machines and boot those that are not held.
+
+        :raises StartupFailed: and nothing is left
+        """
