@@ -34,7 +34,7 @@ apt_install() {
 
 # A candidate must be run, not just found: version managers put names on the PATH that only fail.
 supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; }
-can_make_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+can_make_venv() { "$1" -c 'import ensurepip, venv; ensurepip.version()' 2>/dev/null; }
 
 # choose_python: sets python to one that can make a virtual environment, installing that ability
 # where it is missing.

@@ -77,7 +77,11 @@ def _banned(source: Source) -> Iterator[str]:
 def _module_state(source: Source) -> Iterator[str]:
     """Mutable values of modules and classes; annotated as Mapping or Sequence, they are tables."""
     bodies = [source.tree.body]
-    bodies += [node.body for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)]
+    bodies += [
+        node.body
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef) and not _copies_defaults(node)
+    ]
     for node in (statement for body in bodies for statement in body):
         if isinstance(node, ast.AnnAssign):
             if ast.unparse(node.annotation).startswith(READ_ONLY):
@@ -86,6 +90,11 @@ def _module_state(source: Source) -> Iterator[str]:
             continue
         if node.value is not None and _is_mutable(node.value):
             yield source.at(node, "module-level mutable state (annotate a table as Mapping)")
+
+
+def _copies_defaults(node: ast.ClassDef) -> bool:
+    """Whether defaults in the class are fields' and each instance has its own (msgspec)."""
+    return any(dotted(base) == "msgspec.Struct" for base in node.bases)
 
 
 def _is_mutable(value: ast.expr) -> bool:
@@ -173,7 +182,8 @@ def test_code_that_keeps_the_rules_is_let_through(tmp_path: Path) -> None:
         "PORTS: Mapping[str, int] = {'a': 1}\nNAMES = ('a', 'b')\n"
         "def f(rng: random.Random, peers: set[int]):\n    seen = {1}\n"
         "    return sorted(seen), 1 in {1, 2}, {**PORTS}\n"
-        "async def g():\n    async with asyncio.timeout(1): ...",
+        "async def g():\n    async with asyncio.timeout(1): ...\n"
+        "class Message(msgspec.Struct):\n    notices: list[str] = []",
         "wire.py": "import socket\nasync def f(loop):\n    await loop.create_server(1)",
     }
     assert list(component_violations(plant(tmp_path, files))) == []

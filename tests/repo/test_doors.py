@@ -82,7 +82,7 @@ def _random_uses(source: Source) -> Iterator[str]:
 
 def _refused_call(source: Source, name: str) -> str | None:
     base, _, last = name.rpartition(".")
-    if last in CALLS and (base.startswith(("datetime", "date", "os", "asyncio")) or not base):
+    if last in CALLS and base.startswith(("datetime", "date", "os", "asyncio", "random")):
         return f"{name}: use {CALLS[last]}"
     if base == "os" and last.startswith(OS_PROCESS_CALLS) and not _excepted(source, FORKING):
         return f"{name}: use kernel.proc"
