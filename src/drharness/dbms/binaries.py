@@ -67,11 +67,15 @@ def inspect(directory: Path) -> Binaries:
     """
     missing = [name for name in _NEEDED if not os.access(directory / name, os.X_OK)]
     if missing:
-        raise Unsupported("PostgreSQL", f"{directory} has no runnable {', '.join(missing)}", _WAY_OUT)
+        raise Unsupported(
+            "PostgreSQL", f"{directory} has no runnable {', '.join(missing)}", _WAY_OUT
+        )
     text = proc.run([str(directory / "postgres"), "--version"], timeout=20).stdout
     found = re.search(r"(\d+)\.\d+", text)
     if not found or int(found[1]) not in SUPPORTED:
-        raise Unsupported("PostgreSQL", f"{directory} is {text.strip() or 'not PostgreSQL'}", _WAY_OUT)
+        raise Unsupported(
+            "PostgreSQL", f"{directory} is {text.strip() or 'not PostgreSQL'}", _WAY_OUT
+        )
     return Binaries(str(directory.resolve()), found[0])
 
 

@@ -31,7 +31,15 @@ FORMAT = 1
 SCRIPTS = ("00_roles.sql", "10_config_schema.sql", "20_functions.sql")
 _ROLES = ("00_roles.sql",)
 _BUILD_TIMEOUT_S = 60.0
-_SINGLE = ("--single", "-j", "-F", "-c", "exit_on_error=on", "-c", "password_encryption=scram-sha-256")
+_SINGLE = (
+    "--single",
+    "-j",
+    "-F",
+    "-c",
+    "exit_on_error=on",
+    "-c",
+    "password_encryption=scram-sha-256",
+)
 
 
 def cache_directory() -> Path:
@@ -170,9 +178,7 @@ def _initdb_options(binaries: Binaries) -> tuple[str, ...]:
     return common
 
 
-def _single_user(
-    binaries: Binaries, data: Path, *, database: str, statements: list[str]
-) -> None:
+def _single_user(binaries: Binaries, data: Path, *, database: str, statements: list[str]) -> None:
     # In this mode a semicolon followed by an empty line ends a transaction.
     chunks = ["\n".join(line for line in s.splitlines() if line.strip()) for s in statements]
     text = data.parent / f"{database}.sql"
@@ -240,7 +246,10 @@ def copy(place: Path, data: Path) -> None:
 
 def _copy_file(source: str, target: str) -> None:
     opening: Callable[[str, int], int] = lambda path, flags: os.open(path, flags, 0o600)  # noqa: E731
-    read, write = opening(source, os.O_RDONLY), opening(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    read, write = (
+        opening(source, os.O_RDONLY),
+        opening(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL),
+    )
     try:
         while os.sendfile(write, read, None, 1 << 30):
             pass
