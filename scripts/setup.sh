@@ -14,10 +14,13 @@ STAMP=.venv/.drharness-setup
 say() { printf 'setup: %s\n' "$*"; }
 stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
+# bash names a file that it found but could not execute, too.
+have() { [ -x "$(type -P "$1")" ]; }
+
 # apt_install PACKAGE...: install them, or stop with the line to type.
 apt_install() {
     local become=()
-    command -v apt-get >/dev/null ||
+    have apt-get ||
         stop "please install these with this system's package manager, then run make again: $*"
     if [ "$(id -u)" != 0 ]; then
         sudo -n true 2>/dev/null </dev/null ||
@@ -46,8 +49,8 @@ choose_python() {
         without=${without:-$candidate}
     done
     [ -n "$without" ] ||
-        stop "Python 3.11, 3.12 or 3.13 is needed${PYTHON:+, and PYTHON=$PYTHON is none}; none of" \
-             "them was found. Say where it is:  make PYTHON=/path/to/python3.12"
+        stop "Python 3.11, 3.12 or 3.13 is needed; found none${PYTHON:+ in PYTHON=$PYTHON}." \
+             "Say where it is:  make PYTHON=/path/to/python3.12"
     apt_install "$("$without" -c 'import sys; print(f"python3.{sys.version_info[1]}-venv")')"
     can_make_venv "$without" || stop "$without still has no ensurepip; try  make PYTHON=..."
     python=$without
@@ -78,8 +81,8 @@ make_environment() {
 
 host_programs() {
     local missing=()
-    command -v iptables >/dev/null && command -v iptables-restore >/dev/null || missing+=(iptables)
-    command -v ip >/dev/null || missing+=(iproute2)
+    { have iptables && have iptables-restore; } || missing+=(iptables)
+    have ip || missing+=(iproute2)
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 

@@ -76,11 +76,12 @@ def _banned(source: Source) -> Iterator[str]:
 
 def _module_state(source: Source) -> Iterator[str]:
     """Mutable values of modules and classes; annotated as Mapping or Sequence, they are tables."""
+    messages = _message_classes(source)
     bodies = [source.tree.body]
     bodies += [
         node.body
         for node in ast.walk(source.tree)
-        if isinstance(node, ast.ClassDef) and not _copies_defaults(node)
+        if isinstance(node, ast.ClassDef) and node.name not in messages
     ]
     for node in (statement for body in bodies for statement in body):
         if isinstance(node, ast.AnnAssign):
@@ -92,9 +93,13 @@ def _module_state(source: Source) -> Iterator[str]:
             yield source.at(node, "module-level mutable state (annotate a table as Mapping)")
 
 
-def _copies_defaults(node: ast.ClassDef) -> bool:
-    """Whether defaults in the class are fields' and each instance has its own (msgspec)."""
-    return any(dotted(base) == "msgspec.Struct" for base in node.bases)
+def _message_classes(source: Source) -> set[str]:
+    """Classes of msgspec, whose instances each have a copy of a field's default."""
+    found = {"msgspec.Struct"}
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ClassDef) and found & {dotted(base) for base in node.bases}:
+            found.add(node.name)
+    return found
 
 
 def _is_mutable(value: ast.expr) -> bool:
@@ -183,7 +188,7 @@ def test_code_that_keeps_the_rules_is_let_through(tmp_path: Path) -> None:
         "def f(rng: random.Random, peers: set[int]):\n    seen = {1}\n"
         "    return sorted(seen), 1 in {1, 2}, {**PORTS}\n"
         "async def g():\n    async with asyncio.timeout(1): ...\n"
-        "class Message(msgspec.Struct):\n    notices: list[str] = []",
+        "class Body(msgspec.Struct): ...\nclass Error(Body):\n    notices: list[str] = []",
         "wire.py": "import socket\nasync def f(loop):\n    await loop.create_server(1)",
     }
     assert list(component_violations(plant(tmp_path, files))) == []
