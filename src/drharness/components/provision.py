@@ -1,0 +1,170 @@
+"""What is on the disks of freshly deployed VMs: configuration files and service lists. Pure.
+
+The files of a pair's two VMs in both regions differ only in the DBMS address and in which of the two
+names is the peer's, as the clone of a Framework VM should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from drharness.components.messages import Mode
+from drharness.components.options import CONF_DIR
+from drharness.errors import UsageError
+from drharness.topology import Topology, Vm, addresses
+
+Sections = Mapping[str, Mapping[str, object]]
+KIND_MODULES = {
+    "configserver": "drharness.components.configserver:main",
+    "csproxy": "drharness.components.csproxy:main",
+    "application": "drharness.components.application:main",
+    "lca": "drharness.components.lca:main",
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A component to be started: ``factory`` is ``"module:callable"``, ``mode`` its first mode."""
+
+    name: str
+    factory: str
+    argv: tuple[str, ...]
+    mode: Mode = "backup"
+
+
+def services_from_text(text: str, path: str) -> list[Service]:
+    """The service list that :func:`files` wrote.
+
+    :raises UsageError: it is none
+    """
+    try:
+        return msgspec.json.decode(text, type=list[Service])
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"{path}: expected a list of services: {error}.") from error
+
+
+def services(topology: Topology, vm_id: str) -> list[Service]:
+    """What the VM's Local Control Agent starts; empty on VMs without one."""
+    return [s for s in _all(topology, vm_id) if s.name != "lca"]
+
+
+def agent(topology: Topology, vm_id: str) -> Service | None:
+    """The VM's Local Control Agent itself, which the VM starts at boot; None if it has none."""
+    found = [s for s in _all(topology, vm_id) if s.name == "lca"]
+    return found[0] if found else None
+
+
+def _all(topology: Topology, vm_id: str) -> list[Service]:
+    vm = topology.vm(vm_id)
+    out = []
+    for component in topology.components:
+        if component.vm == vm_id:
+            default = KIND_MODULES[component.kind]
+            factory = topology.factory_of(component, default)
+            argv = _argv(topology, vm, component.kind)
+            out.append(Service(component.kind, factory, argv, _first_mode(vm, component.kind)))
+    return out
+
+
+def _first_mode(vm: Vm, kind: str) -> Mode:
+    """Masters start as backup until told; without a controlling server, P serves its region."""
+    if kind == "configserver" or (kind == "csproxy" and vm.side == "b"):
+        return "backup"
+    return "primary"
+
+
+def _argv(topology: Topology, vm: Vm, kind: str) -> tuple[str, ...]:
+    app = ("-app", f"{vm.id}.{kind}")
+    port = str(addresses.CONFIGSERVER_PORT)
+    match kind:
+        case "configserver":
+            return ("-s", "confserv", "-c", f"{CONF_DIR}/confserv.conf", *app)
+        case "csproxy":
+            host = addresses.FRAMEWORK_NAMES[0]
+            return ("-host", host, "-port", port, *app, "-f", f"{CONF_DIR}/csproxy.conf")
+        case "application":
+            host = addresses.address(topology.number(vm.region), "application", "p")
+            proxy = str(addresses.PROXY_PORT)
+            return ("-host", host, "-port", proxy, *app, "-f", f"{CONF_DIR}/application.conf")
+        case _:
+            return ("-port", str(addresses.LCA_PORT), "-f", f"{CONF_DIR}/services.json")
+
+
+def files(topology: Topology, vm_id: str) -> dict[str, str]:
+    """A freshly deployed VM's files: absolute path to text.
+
+    :raises UsageError: no such VM
+    """
+    vm = topology.vm(vm_id)
+    out: dict[str, str] = {}
+    if vm.role == "framework":
+        out[f"{CONF_DIR}/confserv.conf"] = _ini(_confserv(topology, vm))
+    if vm.role == "application":
+        out[f"{CONF_DIR}/csproxy.conf"] = _ini(_csproxy())
+        out[f"{CONF_DIR}/application.conf"] = _ini(_application(topology, vm))
+    listed = services(topology, vm_id)
+    if listed:
+        text = msgspec.json.format(msgspec.json.encode(listed), indent=1).decode()
+        out[f"{CONF_DIR}/services.json"] = text + "\n"
+    return out
+
+
+def _confserv(topology: Topology, vm: Vm) -> Sections:
+    own, other = addresses.FRAMEWORK_NAMES
+    profile = topology.profile
+    return {
+        "confserv": {
+            "port": addresses.CONFIGSERVER_PORT,
+            "management-port": addresses.MANAGEMENT_PORT,
+            "server": "dbserver",
+            "peer": other if vm.side == "p" else own,
+            "peer-port": addresses.CONFIGSERVER_PORT,
+        },
+        "dbserver": {
+            "dbengine": "postgre",
+            "dbserver": topology.dbms(vm.region).address,
+            "dbport": addresses.POSTGRES_PORT,
+            "dbname": "config",
+            "username": "configserver",
+            "password": "configserver",
+            "reconnect-timeout": f"{profile.addp_timeout:g}",
+            "response-timeout": f"{profile.op_deadline:g}",
+        },
+        "history-log": {"max-records": 1000},
+    }
+
+
+def _csproxy() -> Sections:
+    own, other = addresses.FRAMEWORK_NAMES
+    return {
+        "csproxy": {
+            "port": addresses.PROXY_PORT,
+            "management-port": addresses.MANAGEMENT_PORT,
+            "proxy-writable": "true",
+            "delay-reload": 0,
+            "delay-reload-backup": 0,
+        },
+        "master": {"host": own, "backup-host": other, "port": addresses.CONFIGSERVER_PORT},
+    }
+
+
+def _application(topology: Topology, vm: Vm) -> Sections:
+    number = topology.number(vm.region)
+    return {
+        "application": {"port": addresses.APPLICATION_PORT},
+        "proxy": {
+            "host": addresses.address(number, "application", "p"),
+            "backup-host": addresses.address(number, "application", "b"),
+            "port": addresses.PROXY_PORT,
+        },
+    }
+
+
+def _ini(sections: Sections) -> str:
+    lines: list[str] = []
+    for section, options in sections.items():
+        lines += [f"[{section}]", *(f"{k}={v}" for k, v in options.items()), ""]
+    return "\n".join(lines)

@@ -1,0 +1,173 @@
+"""The workload W3: a set grows by unique keys at a fixed rate, and is read.
+
+The schedule is open-loop: an operation starts when it is due, whether or not the earlier ones have
+ended, so an outage shows as failed operations and not as missing ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from typing import TYPE_CHECKING
+
+from drharness.components import wire
+from drharness.components.environment import NameNotFound
+from drharness.components.messages import ChangeConfig, Read, Register, Registered, StartTraffic
+from drharness.components.operations import Lane, Outcome, perform, refusal
+
+if TYPE_CHECKING:
+    from drharness.components.application import Application
+
+MAX_KEYS = 10_000
+RECENT = 50
+NEWCOMER_EVERY = 10  # every tenth read logs in afresh
+MAX_BEHIND_S = 1.0  # after a longer standstill the schedule starts anew instead of catching up
+
+
+class Keys:
+    """Keys that exist or did: a bounded sample of all, and the own recent ones."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.known: list[str] = []
+        self.recent: deque[str] = deque(maxlen=RECENT)
+
+    def learn(self, key: str) -> None:
+        """A key was seen."""
+        if len(self.known) < MAX_KEYS:
+            self.known.append(key)
+        else:
+            self.known[self._rng.randrange(MAX_KEYS)] = key
+
+    def wrote(self, key: str) -> None:
+        """An own write was acknowledged."""
+        self.recent.append(key)
+
+    def pick(self, fallback: str) -> str:
+        """A recent own key or a random known one, with equal chance."""
+        pool: list[str] | deque[str] = self.known
+        if self.recent and (not self.known or self._rng.random() < 0.5):
+            pool = self.recent
+        return pool[self._rng.randrange(len(pool))] if pool else fallback
+
+
+class Workload:
+    """Traffic of one application from start to stop."""
+
+    def __init__(self, application: Application, asked: StartTraffic) -> None:
+        self.application, self.env, self.asked = application, application.env, asked
+        self.ledger, self.keys = application.ledger, application.keys
+        self._idle = deque(self.ledger.lane() for _ in range(asked.workers))
+        self._newcomer: Lane | None = self.ledger.lane()
+        self._reads = 0
+        self._under_way = 0
+        self._stopping = asyncio.Event()
+        self._settled = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start operations as they fall due, until :meth:`stop`."""
+        loop = asyncio.get_running_loop()
+        slots = 1 + self.asked.reads_per_write
+        gap = 1.0 / (self.asked.writes_per_s * slots)
+        due = loop.time() + self.env.rng.random() * gap
+        slot = 0
+        while not await self._stopped_by(due):
+            if loop.time() - due > MAX_BEHIND_S:
+                due = loop.time()
+            self._start(write=slot % slots == 0)
+            slot += 1
+            due += gap
+        if self._under_way == 0:
+            self._settled.set()
+
+    async def stop(self) -> None:
+        """No new operations; returns when none is under way."""
+        self._stopping.set()
+        await self._settled.wait()
+
+    async def _stopped_by(self, due: float) -> bool:
+        if asyncio.get_running_loop().time() < due and not self._stopping.is_set():
+            try:
+                async with asyncio.timeout_at(due):
+                    await self._stopping.wait()
+            except TimeoutError:
+                return False
+        return self._stopping.is_set()
+
+    def _start(self, *, write: bool) -> None:
+        self._under_way += 1
+        if not write:
+            self._reads += 1
+            if self._reads % NEWCOMER_EVERY == 0 and self._newcomer is not None:
+                lane, self._newcomer = self._newcomer, None
+                self.application.app.spawn(self._read_as_newcomer(lane))
+                return
+        lane = self._idle.popleft() if self._idle else self.ledger.lane()
+        self.application.app.spawn(self._write(lane) if write else self._read(lane))
+
+    def _ended(self) -> None:
+        self._under_way -= 1
+        if self._stopping.is_set() and self._under_way == 0:
+            self._settled.set()
+
+    async def _write(self, lane: Lane) -> None:
+        key, number = self.ledger.key()
+        request = ChangeConfig("create", key, number)
+        outcome = await self._through_link(lane, request)
+        if outcome.type == "ok":
+            self.keys.wrote(key)
+        self._idle.append(lane)
+        self._ended()
+
+    async def _read(self, lane: Lane) -> None:
+        await self._through_link(lane, Read(self._pick()))
+        self._idle.append(lane)
+        self._ended()
+
+    def _pick(self) -> str:
+        return self.keys.pick(f"{self.env.component}/none")
+
+    async def _through_link(self, lane: Lane, request: ChangeConfig | Read) -> Outcome:
+        link, deadline = self.application.link, self.env.profile.op_deadline
+        return await self.ledger.operate(
+            lane,
+            request,
+            lambda: perform(link, request, deadline),
+            via=self.application.via,
+        )
+
+    async def _read_as_newcomer(self, lane: Lane) -> None:
+        request = Read(self._pick())
+        await self.ledger.operate(
+            lane, request, lambda: self._fresh_read(request), via="", client="new"
+        )
+        self._newcomer = lane
+        self._ended()
+
+    async def _fresh_read(self, request: Read) -> Outcome:
+        """Log in at the first proxy that takes us, read, log out."""
+        outcome = Outcome.failed("fail", "refused", "no proxy")
+        for host in self.application.hosts:
+            outcome = await self._at(host, request)
+            if outcome.fields.get("via"):
+                break
+        return outcome
+
+    async def _at(self, host: str, request: Read) -> Outcome:
+        deadline = self.env.profile.op_deadline
+        link: wire.Link | None = None
+        try:
+            link = await wire.dial(self.env, host, self.application.proxy_port, wire.Quiet())
+            asked = Register(f"{self.env.component}/newcomer")
+            served = await link.request(asked, Registered, timeout=deadline)
+            outcome = await perform(link, request, deadline)
+            outcome.fields["via"] = served.server
+            return outcome
+        except wire.Refused as refused:
+            return refusal(refused)
+        except (OSError, NameNotFound) as error:  # the read itself was never sent
+            return Outcome.failed("fail", "refused", f"{type(error).__name__}: {error}")
+        finally:
+            if link is not None:
+                link.close()
