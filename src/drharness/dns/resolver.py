@@ -119,7 +119,7 @@ class Resolver:
                 return
             self._handle(packet, _to_client(self, sock, client), udp=True)
 
-    def _on_message(self, message: bytes, reply: transport.Reply) -> None:
+    def _on_message(self, message: bytes, client: str, reply: transport.Reply) -> None:
         self._handle(message, reply, udp=False)
 
     def _handle(self, packet: bytes, reply: transport.Reply, *, udp: bool) -> None:

@@ -59,15 +59,22 @@ class DnsServer:
         address: str = "127.0.0.1",
         port: int = 0,
         save: Callable[[Zone], None] | None = None,
+        logged: int = LOGGED_QUERIES,
         idle_s: float = transport.IDLE_S,
         partial_s: float = transport.PARTIAL_S,
     ) -> None:
-        """:param save: stores a new zone before it is served; its OSError refuses the change"""
+        """Begins to answer with :meth:`start`.
+
+        :param save: stores a new zone before it is served; its OSError refuses the change
+        :param logged: queries that the log keeps
+        :param idle_s: seconds until an idle TCP connection is closed
+        :param partial_s: seconds that a message may take to arrive over TCP
+        """
         self.zone, self.address, self.port = zone, address, port
         self.counts = {"udp": 0, "tcp": 0, "dropped": 0, "unsent": 0, "changes": 0}
         self._save = save
         self._stored: dict[str, dict[bytes, _Stored]] = {"udp": {}, "tcp": {}}
-        self._log: deque[_Logged] = deque(maxlen=LOGGED_QUERIES)
+        self._log: deque[_Logged] = deque(maxlen=logged)
         self._tcp = transport.Tcp(self._on_message, idle_s=idle_s, partial_s=partial_s)
         self._udp: socket.socket | None = None
         self._control: asyncio.Server | None = None
@@ -146,13 +153,13 @@ class DnsServer:
             except OSError:  # no route or a full buffer: to the client a lost packet
                 self.counts["unsent"] += 1
 
-    def _on_message(self, message: bytes, reply: transport.Reply) -> None:
+    def _on_message(self, message: bytes, client: str, reply: transport.Reply) -> None:
         self.counts["tcp"] += 1
         found = self._stored["tcp"].get(message[2:]) or self._reply(message, "tcp")
         if found is None:
             reply(None)
             return
-        self._log.append((clock.now_ns(), ("", 0), "tcp", found))
+        self._log.append((clock.now_ns(), (client, 0), "tcp", found))
         reply(message[:2] + found.tail)
 
     def _reply(self, packet: bytes, over: str) -> _Stored | None:

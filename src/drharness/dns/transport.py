@@ -22,7 +22,8 @@ PARTIAL_S = 2.0
 
 Reply = Callable[[bytes | None], None]
 """Called once per message with the reply, or with None where there is to be none."""
-Handler = Callable[[bytes, Reply], None]
+Handler = Callable[[bytes, str, Reply], None]
+"""Takes a message, the client's address, and where the reply goes."""
 
 
 def bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
@@ -109,6 +110,7 @@ class _Session(asyncio.Protocol):
     def __init__(self, owner: Tcp) -> None:
         self._owner = owner
         self._buffer = b""
+        self._client = ""
         self._waiting = 0
         self._ended = False
         self._timer: asyncio.TimerHandle | None = None
@@ -118,6 +120,8 @@ class _Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        peer = transport.get_extra_info("peername")  # None where the client has gone already
+        self._client = str(peer[0]) if peer else ""
         self._owner.opened(self)
         self._limit(self._owner.idle_s)
 
@@ -129,7 +133,7 @@ class _Session(asyncio.Protocol):
             if end > len(buffer):
                 break
             self._waiting += 1
-            self._owner.handle(buffer[at + 2 : end], self._reply)
+            self._owner.handle(buffer[at + 2 : end], self._client, self._reply)
             at = end
         self._buffer = buffer[at:]
         if not self._buffer:

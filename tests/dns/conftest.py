@@ -1,0 +1,53 @@
+"""Servers on the loopback interface, each on a port of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drharness.dns import zonefile
+from drharness.dns.server import DnsServer
+from drharness.dns.zone import Zone
+from tests.dns.background import Background, closing, serving
+
+
+@pytest.fixture
+def background() -> Iterator[Background]:
+    """A loop in a thread; whatever goes wrong in it unseen fails the test."""
+    made = Background()
+    yield made
+    made.stop()
+    assert made.problems == []
+
+
+@pytest.fixture
+def zone() -> Zone:
+    """A zone with one of everything that is asked for in the tests."""
+    change = zonefile.empty("dr.internal", "127.0.0.1", ttl=30, negative_ttl=5).transaction()
+    change.set("cfgmaster-p.dr.internal", ["10.81.1.11"], ttl=1)
+    change.set("cfgmaster-b.dr.internal", ["10.81.1.12"], ttl=1)
+    change.set("both.dr.internal", ["10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1"])
+    change.set("now.dr.internal", ["10.0.0.9"], ttl=0)
+    change.set("alias.dr.internal", {"CNAME": ["cfgmaster-p.dr.internal."]})
+    change.set("twice.dr.internal", {"CNAME": ["Alias.dr.internal."]})
+    change.set("dangling.dr.internal", {"CNAME": ["nowhere.dr.internal."]})
+    change.set("abroad.dr.internal", {"CNAME": ["www.example.org."]})
+    change.set("loop.dr.internal", {"CNAME": ["pool.dr.internal."]})
+    change.set("pool.dr.internal", {"CNAME": ["loop.dr.internal."]})
+    change.set("*.wild.dr.internal", ["10.9.9.9"])
+    change.set("a.b.deep.dr.internal", ["10.8.8.8"])
+    change.set("_cfg._tcp.dr.internal", {"SRV": ["1 2 2020 cfgmaster-p.dr.internal."]})
+    change.set("text.dr.internal", {"TXT": [f'"{"x" * 200}{n}"' for n in range(10)]})
+    change.set("many.dr.internal", [f"10.7.{n // 250}.{n % 250 + 1}" for n in range(300)])
+    return change.commit()
+
+
+@pytest.fixture
+def server(background: Background, zone: Zone, tmp_path: Path) -> Iterator[DnsServer]:
+    """That zone, served on an ephemeral port, with a control socket at ``tmp_path / "c"``."""
+    made = DnsServer(zone)
+    background.run(serving(made, control=str(tmp_path / "c")))
+    yield made
+    background.run(closing(made.close))
