@@ -83,7 +83,9 @@ host_programs() {
     local missing=()
     { have iptables && have iptables-restore; } || missing+=(iptables)
     have ip || missing+=(iproute2)
-    [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+    [ ${#missing[@]} = 0 ] && return
+    apt_install "${missing[@]}"
+    { have iptables && have ip; } || stop "installed, but still not found: ${missing[*]}"
 }
 
 host_programs
