@@ -97,7 +97,7 @@ def layer_violations(root: Path) -> Iterator[str]:
                 continue
             target = target_of(found, units)
             if text := _refusal(me, target):
-                yield source.at(found.node, f"{me} may not import {target}{text}")
+                yield source.at(found.node, f"{me} may not import {target or PACKAGE}{text}")
 
 
 def _refusal(me: str, target: str) -> str | None:
