@@ -1,0 +1,173 @@
+"""Episodes: a disturbance (faults, a procedure, or both) and the time in which to overcome it.
+
+A fault opens a new episode once the one before is over: its procedure has ended, or all its faults
+are healed. A procedure opens one only if the one before already succeeded and nothing broke since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from drharness.history.records import Fault, Plan
+from drharness.history.view import NS, History
+
+
+def ns(seconds: float) -> int:
+    """Seconds as nanoseconds."""
+    return int(seconds * NS)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Faults and runs of procedures that belong together, from ``since`` to ``until`` (ns)."""
+
+    since: int
+    until: int
+    faults: tuple[Fault, ...] = field(default=())
+    plans: tuple[Plan, ...] = field(default=())
+
+    @property
+    def t_fail(self) -> int:
+        """Start of the disturbance: proven effect of the last fault before the first procedure."""
+        first_plan = self.plans[0].invoked if self.plans else self.until + 1
+        before = [f.since for f in self.faults if f.invoked <= first_plan]
+        return max(before, default=self.since)
+
+    @property
+    def cause(self) -> str:
+        """What began it, for texts: ``region_down(region1)`` or ``full_failover``."""
+        if not self.faults:
+            return self.plans[0].procedure
+        fault = max(self.faults, key=lambda f: f.since == self.t_fail)
+        return f"{fault.f}({', '.join(str(v) for v in fault.args.values())})"
+
+    @property
+    def plan(self) -> Plan | None:
+        """The procedure that counts: the last one run."""
+        return self.plans[-1] if self.plans else None
+
+    def liveness_from(self) -> int | None:
+        """The instant from which recovery is due (ns); None: nothing makes it due.
+
+        Liveness is judged after the last heal, and after a procedure: from the disturbance if it
+        was run once, from its last run if it had to be run again.
+        """
+        heals = [f.healed for f in self.faults if f.healed is not None]
+        if self.plan is None:
+            return max(heals) if self.faults and len(heals) == len(self.faults) else None
+        begun = self.plan.invoked
+        again = [begun] if len(self.plans) > 1 else []
+        inside = [
+            f.since for f in self.faults if begun < f.since <= (self.plan.ended or self.until)
+        ]
+        return max([self.t_fail, *again, *inside, *(h for h in heals if h <= begun)])
+
+    def promotes(self) -> bool:
+        """Whether a procedure promoted a database: recovery then shows in a new epoch."""
+        return any(p.step_ok("promote") is not None for p in self.plans)
+
+
+def episodes(history: History) -> tuple[Episode, ...]:
+    """All episodes, in order; none in a run without faults and procedures."""
+    happenings: list[Fault | Plan] = sorted(
+        [*history.faults, *history.plans], key=lambda x: x.invoked
+    )
+    out: list[Episode] = []
+    for item in happenings:
+        if not out or _opens_another(out[-1], item):
+            if out:
+                out[-1] = replace(out[-1], until=item.invoked)
+            out.append(Episode(item.invoked, history.end))
+        if isinstance(item, Fault):
+            out[-1] = replace(out[-1], faults=(*out[-1].faults, item))
+        else:
+            out[-1] = replace(out[-1], plans=(*out[-1].plans, item))
+    return tuple(out)
+
+
+def _opens_another(current: Episode, item: Fault | Plan) -> bool:
+    plan, t = current.plan, item.invoked
+    over = plan is not None and plan.ended is not None and plan.ended <= t
+    if isinstance(item, Plan):
+        return over and plan is not None and plan.type == "ok"
+    healed = bool(current.faults) and not any(f.in_force(t) for f in current.faults)
+    return over or (plan is None and healed)
+
+
+def old_epoch(history: History, t: int) -> str:
+    """The epoch of the last write acknowledged before ``t``; empty if there was none."""
+    before = [w for w in history.writes if w.type == "ok" and w.epoch and w.done <= t]
+    return max(before, key=lambda w: w.done).epoch if before else ""
+
+
+def proxies(history: History, region: str) -> tuple[str, ...]:
+    """Ids of a region's Configuration Server Proxies."""
+    return tuple(
+        c.id for c in history.topology.components if c.region == region and c.kind == "csproxy"
+    )
+
+
+def alive(history: History, component: str, since: int, until: int) -> bool:
+    """Whether no fault touched a component, its VM or its whole region within [since, until]."""
+    known = history.topology.component(component)
+    if history.vm_down(known.vm, since, until):
+        return False
+    return not any(
+        _hits(f, known.id, known.vm, known.region) for f in _within(history.faults, since, until)
+    )
+
+
+def _within(faults: Iterable[Fault], since: int, until: int) -> list[Fault]:
+    return [f for f in faults if f.invoked <= until and (f.healed is None or f.healed > since)]
+
+
+def _hits(fault: Fault, component: str, vm: str, region: str) -> bool:
+    whole_region = fault.f == "region_down" and fault.names(region)
+    return whole_region or fault.names(component) or fault.names(vm)
+
+
+def cut_off(history: History, region: str, other: str, *, since: int, until: int) -> bool:
+    """Whether the network between two regions was cut at any moment within [since, until]."""
+    if region == other:
+        return False
+    for fault in _within(history.faults, since, until):
+        named = [r for r in history.topology.regions if fault.names(r)]
+        if "cut" in fault.f and (
+            fault.names(region, other) or (fault.f == "regions_cut" and not named)
+        ):
+            return True
+    return any(
+        region in what and other in what and cut <= until and (healed is None or healed > since)
+        for what, cut, healed in _cuts(history)
+    )
+
+
+def _cuts(history: History) -> list[tuple[list[str], int, int | None]]:
+    """Network cuts as (ids named, cut, healed)."""
+    out: list[tuple[list[str], int, int | None]] = []
+    open_cuts: dict[str, tuple[list[str], int]] = {}
+    for event in history.of_kind("net"):
+        names = Fault("net", event["what"], event.t, None, {}, None, (event,))
+        ids = [r for r in history.topology.regions if names.names(r)]
+        key = repr(sorted(event["what"].items(), key=str))
+        if event["type"] == "cut":
+            open_cuts.setdefault(key, (ids, event.t))
+        elif key in open_cuts:
+            found, since = open_cuts.pop(key)
+            out.append((found, since, event.t))
+    return out + [(ids, since, None) for ids, since in open_cuts.values()]
+
+
+def judged_regions(history: History, episode: Episode, *, since: int, until: int) -> list[str]:
+    """Regions that have to recover: a proxy alive throughout, not cut off from the active one."""
+    active = history.active
+    for plan in history.plans:
+        if plan.to and plan.invoked <= episode.until and plan.step_ok("promote", "switch-names"):
+            active = plan.to
+    return [
+        region
+        for region in history.topology.regions
+        if any(alive(history, p, since, until) for p in proxies(history, region))
+        and not cut_off(history, region, active, since=since, until=until)
+    ]

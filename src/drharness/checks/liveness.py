@@ -1,0 +1,275 @@
+"""Liveness: L1 writes recover, L2 reads go on meanwhile, L3 proxies reconnect in time."""
+
+from __future__ import annotations
+
+from drharness.checks.episodes import (
+    Episode,
+    alive,
+    cut_off,
+    episodes,
+    judged_regions,
+    ns,
+    proxies,
+)
+from drharness.checks.form import NotExercised
+from drharness.checks.recovery import good_writes, limited_from, normal_from, read_back
+from drharness.checks.text import seconds_from
+from drharness.checks.verdict import Finding, Verdict
+from drharness.history.event import Event
+from drharness.history.records import Operation
+from drharness.history.view import NS, History
+
+Findings = list[Finding] | NotExercised
+
+CALM = "no fault and no procedure"
+NEW_LOGINS_DUE = 20  # reads in a window by which both kinds of client should have read
+
+
+def _rel(episode: Episode, t: int) -> str:
+    return f"{seconds_from(episode.t_fail, t).strip()} s"
+
+
+def writes_recover(history: History) -> Findings:
+    """L1. Writes go through again in every living region within the RTO bound.
+
+    Premise: a procedure was run, or all faults were healed. Rule: through each region with a proxy
+    alive and not cut off from the active region, a write is acknowledged (in the new epoch, if one
+    was begun) and read back; writes don't stop again. A procedure that failed or refused is named.
+    Slack: eps and two sampling intervals on the profile's rto_bound.
+    """
+    found = episodes(history)
+    due = [(e, t) for e in found if (t := e.liveness_from()) is not None]
+    if not due:
+        return NotExercised("faults not healed, no procedure run" if found else CALM)
+    findings, judged = [], False
+    for episode, since in due:
+        until = min(episode.until, since + ns(history.profile.rto_bound))
+        if _may_refuse(episode):
+            continue
+        for region in judged_regions(history, episode, since=since, until=until):
+            judged = True
+            findings += _region_recovers(history, episode, region, since)
+    if not judged:
+        return NotExercised("no living region was to recover")
+    return findings
+
+
+def _may_refuse(episode: Episode) -> bool:
+    """A refusal while out-of-band management is cut is right: recovery is due after the heal."""
+    plan = episode.plan
+    if plan is None or plan.type != "refused":
+        return False
+    return any("management" in f.f and f.in_force(plan.invoked) for f in episode.faults)
+
+
+def _region_recovers(history: History, episode: Episode, region: str, since: int) -> list[Finding]:
+    slack = ns(history.profile.eps + 2 * history.profile.sampling)
+    bound = since + ns(history.profile.rto_bound)
+    expected = (
+        f"a write through {region}'s proxies acknowledged and read back by {_rel(episode, bound)}"
+    )
+    writes = good_writes(history, episode, region, since=since)
+    in_time = [w for w in writes if w.done <= bound + slack]
+    if not in_time:
+        return [_not_recovered(history, episode, expected, region, bound + slack)]
+    shown = next((r for w in in_time[:50] if (r := read_back(history, w))), None)
+    if shown is None or shown.done > bound + slack:
+        return _not_read_back(history, expected, in_time[0], shown)
+    return _stops_again(history, episode, region, bound + slack)
+
+
+def _not_recovered(
+    history: History, episode: Episode, expected: str, region: str, bound: int
+) -> Finding:
+    tried = [w for w in history.writes if w.region == region and w.invoked >= episode.t_fail]
+    late = good_writes(history, episode, region, since=episode.t_fail)
+    last = max((w.done for w in tried), default=0)
+    plan_text, plan_events = _broken_plan(episode)
+    events = (*plan_events, *(e for w in tried[-2:] for e in w.events))
+    if late:
+        first = late[0]
+        seen = f"the first one was acknowledged at {_rel(episode, first.done)}{plan_text}"
+        return Finding("L1", Verdict.FAIL, expected, seen, (*plan_events, *first.events))
+    if plan_text:
+        seen = f"none of {len(tried)} writes went through{plan_text}"
+        return Finding("L1", Verdict.FAIL, expected, seen, events)
+    if last >= bound:
+        seen = f"none of {len(tried)} writes went through, the last at {_rel(episode, last)}"
+        return Finding("L1", Verdict.FAIL, expected, seen, events)
+    until = f"writes were tried until {_rel(episode, last)}" if tried else "no write was tried"
+    advice = "let traffic go on until the procedure is done and the bound is over"
+    seen = f"none of {len(tried)}; {until}, which is too short to judge"
+    return Finding("L1", Verdict.UNKNOWN, expected, seen, events, advice)
+
+
+def _broken_plan(episode: Episode) -> tuple[str, tuple[Event, ...]]:
+    """How the procedure ended if not well: a clause to append, and the events."""
+    plan = episode.plan
+    if plan is None or plan.type == "ok":
+        return "", ()
+    step = plan.broken_at
+    where = f" at step {step.id}: {step.text or 'no text'}" if step else ""
+    how = {"refused": "refused", "fail": "failed"}.get(plan.type, "did not end")
+    return f"; procedure {plan.procedure} {how}{where}", step.events if step else plan.events
+
+
+def _not_read_back(
+    history: History, expected: str, write: Operation, late: Operation | None
+) -> list[Finding]:
+    reads = [r for r in history.reads if r.region == write.region and r.invoked >= write.done]
+    events = (*write.events, *(e for r in reads[-2:] for e in r.events))
+    if late is not None:
+        seen = f"write {write.opid} was read back only by {late.opid}, too late"
+        return [Finding("L1", Verdict.FAIL, expected, seen, (*write.events, *late.events))]
+    watched = max((r.done for r in reads), default=0) - write.done
+    if watched > ns(history.profile.d_rep + history.profile.eps):
+        seen = f"write {write.opid} was acknowledged, but none of {len(reads)} reads shows it"
+        return [Finding("L1", Verdict.FAIL, expected, seen, events)]
+    seen = f"write {write.opid} was acknowledged; {len(reads)} reads after it, too few to judge"
+    return [Finding("L1", Verdict.UNKNOWN, expected, seen, events)]
+
+
+def _stops_again(history: History, episode: Episode, region: str, bound: int) -> list[Finding]:
+    """Three or more writes in a row that fail, over more than eps, none acknowledged between."""
+    after = [w for w in history.writes if w.region == region and bound < w.invoked <= episode.until]
+    row: list[Operation] = []
+    for w in sorted(after, key=lambda w: w.invoked):
+        row = [] if w.type == "ok" else [*row, w]
+        long = row and row[-1].done - row[0].invoked > ns(history.profile.eps)
+        if len(row) >= 3 and long and all(not r.is_open for r in row):
+            expected = f"writes through {region}'s proxies go on after {_rel(episode, bound)}"
+            seen = f"from {_rel(episode, row[0].invoked)} on, {len(row)} in a row did not"
+            events = tuple(e for r in row for e in r.events)
+            return [Finding("L1", Verdict.FAIL, expected, seen, events)]
+    return []
+
+
+def reads_go_on(history: History) -> Findings:
+    """L2. From the fault until all is normal again, reads through living proxies succeed.
+
+    Premise: a fault or a procedure. Rule: no read through a proxy that no fault touched fails or
+    is given up, by clients old or new; and both kinds did read. Slack: none for outcomes, for a
+    proxy reads from its own memory; a read without any completion says nothing.
+    """
+    found = episodes(history)
+    if not found:
+        return NotExercised(CALM)
+    findings, judged = [], False
+    for episode in found:
+        for region in history.topology.regions:
+            through = [
+                p
+                for p in proxies(history, region)
+                if alive(history, p, episode.since, _normal(history, episode, region))
+            ]
+            if through:
+                judged = True
+                findings += _region_reads(history, episode, region, through)
+    return findings if judged else NotExercised("no region kept a living proxy")
+
+
+def _normal(history: History, episode: Episode, region: str) -> int:
+    """t_normal: when the last proxy of a region was normal again; the episode's end if unknown."""
+    back = []
+    for proxy in proxies(history, region):
+        if limited_from(history, proxy, episode) is None:
+            continue
+        sample = normal_from(history, proxy, episode, since=episode.since)
+        back.append(sample.t if sample else episode.until)
+    return max(back, default=episode.until)
+
+
+def _region_reads(
+    history: History, episode: Episode, region: str, through: list[str]
+) -> list[Finding]:
+    until = _normal(history, episode, region)
+    reads = [
+        r
+        for r in history.reads
+        if r.region == region and episode.t_fail <= r.invoked <= until and not r.is_open
+    ]
+    whole = len(through) == len(proxies(history, region))
+    mine = [r for r in reads if r.via in through or (not r.via and whole)]
+    bad = [r for r in mine if r.type != "ok"]
+    expected = f"reads through {region}'s proxies succeed until {_rel(episode, until)}"
+    if bad:
+        new = sum(r.client == "new" for r in bad)
+        seen = f"{len(bad)} of {len(mine)} did not ({new} by new logins), the first {bad[0].opid}"
+        events = tuple(e for r in bad for e in r.events)
+        return [Finding("L2", Verdict.FAIL, expected, seen, events)]
+    kinds = {r.client for r in mine}
+    missing = [k for k in ("old", "new") if k not in kinds and len(mine) >= NEW_LOGINS_DUE]
+    if not mine or missing:
+        what = "no read was tried" if not mine else f"{len(mine)}, none by {missing[0]} clients"
+        advice = "traffic must run while the fault is in force"
+        return [Finding("L2", Verdict.UNKNOWN, expected, what, (), advice)]
+    return []
+
+
+def proxies_reconnect(history: History) -> Findings:
+    """L3. Each living proxy is normal again soon after there is something to connect to.
+
+    Premise: a procedure that switched, started or promoted all it set out to. Rule: the proxy's
+    first normal sample (in the new epoch) comes by max(t_switch, t_ready, t_detect) + TTL + T_retry
+    + eps; once an explicit flush is done the TTL no longer counts. Slack: two sampling intervals.
+    """
+    found = [e for e in episodes(history) if e.plan is not None and _ready(e) is not None]
+    if not found:
+        return NotExercised("no procedure got as far as that" if history.plans else CALM)
+    return [
+        finding
+        for episode in found
+        for region in history.topology.regions
+        for proxy in proxies(history, region)
+        for finding in _proxy_reconnects(history, episode, region, proxy)
+    ]
+
+
+def _ready(episode: Episode) -> int | None:
+    """max(t_switch, t_ready) of the procedure (ns); None if a step for it was not done."""
+    plan = episode.plan
+    if plan is None:
+        return None
+    ids = {s.id for s in plan.steps} | set(plan.planned)
+    wanted = [i for i in ("switch-names", "start-framework", "promote") if i in ids]
+    done = [plan.step_ok(i) for i in wanted]
+    known = [t for t in done if t is not None]
+    return max(known) if known and len(known) == len(done) else None
+
+
+def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: str) -> list[Finding]:
+    ready, plan, profile = _ready(episode), episode.plan, history.profile
+    if ready is None or plan is None:
+        return []
+    noticed = limited_from(history, proxy, episode)
+    base = max(ready, noticed.t if noticed else 0)
+    flushed = plan.step_ok("flush")
+    cached_until = base + ns(profile.ttl)
+    if flushed is not None:
+        cached_until = min(cached_until, max(base, flushed))
+    bound = cached_until + ns(profile.retry + profile.eps)
+    if not alive(history, proxy, episode.since, bound) or cut_off(
+        history, region, plan.to or region, since=episode.since, until=bound
+    ):
+        return []
+    back = normal_from(history, proxy, episode, since=episode.since)
+    slack = ns(2 * profile.sampling)
+    if back is not None and back.t <= bound + slack:
+        return []
+    expected = f"{proxy} is in normal mode by {_rel(episode, bound)}"
+    events = tuple(e for e in (noticed, *_last(history, proxy, episode), back) if e)
+    if back is not None:
+        seen = f"it was at {_rel(episode, back.t)}, {(back.t - bound) / NS:.2f} s late"
+        return [Finding("L3", Verdict.FAIL, expected, seen, events)]
+    samples = _last(history, proxy, episode)
+    if samples and samples[-1].t > bound + slack:
+        mode = samples[-1].get("mode")
+        seen = f"its last sample at {_rel(episode, samples[-1].t)} says {mode}"
+        return [Finding("L3", Verdict.FAIL, expected, seen, events)]
+    seen = "no sample shows it, and none was taken after that"
+    return [Finding("L3", Verdict.UNKNOWN, expected, seen, events)]
+
+
+def _last(history: History, proxy: str, episode: Episode) -> list[Event]:
+    samples = [e for e in history.comps.get(proxy, ()) if e.t <= episode.until]
+    return samples[-1:]

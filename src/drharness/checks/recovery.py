@@ -1,0 +1,109 @@
+"""When service came back: first good write, its read-back, and a proxy's return to normal mode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drharness.checks.episodes import Episode, old_epoch
+from drharness.history.event import Event
+from drharness.history.records import Operation
+from drharness.history.view import History
+
+
+def good_writes(history: History, episode: Episode, region: str, *, since: int) -> list[Operation]:
+    """Acknowledged writes through a region's proxies that show recovery, by acknowledgement.
+
+    After a promotion only those of a new epoch count; else those begun after the outage began.
+    """
+    found = [
+        w
+        for w in history.writes
+        if w.region == region and w.type == "ok" and since <= w.invoked <= episode.until
+    ]
+    if episode.promotes():
+        old = old_epoch(history, episode.t_fail)
+        found = [w for w in found if not old or w.epoch != old]
+    else:
+        outage = _outage_from(history, episode, region, since=since)
+        found = [w for w in found if w.invoked >= outage]
+    return sorted(found, key=lambda w: w.done)
+
+
+def _outage_from(history: History, episode: Episode, region: str, *, since: int) -> int:
+    """When a region's writes stopped: first bad write or limited sample; ``since`` if never."""
+    refused = [
+        w.invoked
+        for w in history.writes
+        if w.region == region and w.type != "ok" and since <= w.invoked <= episode.until
+    ]
+    limited = [
+        e.t
+        for name, samples in history.comps.items()
+        if history.region_of(name) == region
+        for e in samples
+        if e.get("mode") == "limited" and since <= e.t <= episode.until
+    ]
+    return min([*refused, *limited], default=since)
+
+
+def read_back(history: History, write: Operation) -> Operation | None:
+    """The first read through the write's region, begun after its acknowledgement, that shows it.
+
+    A read of its key must return its value (or a later change's); a read of another key shows it
+    too if the proxy's cache had reached the write's seq, for a cache is a prefix of the log.
+    """
+    for read in _reads_after(history, write):
+        if read.type != "ok" or read.epoch != write.epoch:
+            continue
+        if read.seq is not None and write.seq is not None and read.seq < write.seq:
+            continue
+        same = read.key == write.key
+        if not same and read.seq is not None and write.seq is not None:
+            return read
+        if same and (read.result == write.val or _changed_later(history, write, read)):
+            return read
+        if same and write.f == "append" and write.val in _as_list(read.result):
+            return read
+    return None
+
+
+def _as_list(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else ()
+
+
+def _reads_after(history: History, write: Operation) -> list[Operation]:
+    found = [r for r in history.reads if r.region == write.region and r.invoked >= write.done]
+    return sorted(found, key=lambda r: r.done)
+
+
+def _changed_later(history: History, write: Operation, read: Operation) -> bool:
+    """Whether another write to the key could explain another value."""
+    return any(
+        w.key == write.key
+        and w.opid != write.opid
+        and w.type != "fail"
+        and w.invoked <= read.done
+        and (w.ended is None or w.done >= write.invoked)
+        for w in history.writes
+    )
+
+
+def limited_from(history: History, proxy: str, episode: Episode) -> Event | None:
+    """A proxy's first sample in limited mode within an episode: when it noticed."""
+    for sample in history.comps.get(proxy, ()):
+        if episode.since <= sample.t <= episode.until and sample.get("mode") == "limited":
+            return sample
+    return None
+
+
+def normal_from(history: History, proxy: str, episode: Episode, *, since: int) -> Event | None:
+    """A proxy's first sample in normal mode after it noticed; in a new epoch after a promotion."""
+    noticed = limited_from(history, proxy, episode)
+    begin = max(since, noticed.t if noticed else 0)
+    old = old_epoch(history, episode.t_fail) if episode.promotes() else None
+    for sample in history.comps.get(proxy, ()):
+        if sample.t < begin or sample.t > episode.until or sample.get("mode") != "normal":
+            continue
+        if old is None or (sample.get("epoch") and sample.get("epoch") != old):
+            return sample
+    return None

@@ -1,0 +1,38 @@
+"""The form of a check, and the list of all of them in the order of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drharness.checks import durability, liveness, safety, structure, validity
+from drharness.checks.form import NotExercised
+from drharness.checks.verdict import Finding
+from drharness.history.view import History
+
+__all__ = ["CHECKS", "Check", "NotExercised"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named invariant; ``run`` returns what broke it, or why there was nothing to judge."""
+
+    id: str
+    title: str
+    run: Callable[[History], list[Finding] | NotExercised]
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("S1", "one writable configuration database", safety.one_writable_database),
+    Check("S3", "one master", safety.one_master),
+    Check("S9", "limited mode refuses", safety.limited_mode_refuses),
+    Check("S13", "the final state is what the acknowledged changes make", safety.state_is_model),
+    Check("D1", "sync: every acknowledged change survives", durability.nothing_lost),
+    Check("D2", "async: only changes within the lag bound are lost", durability.bounded_loss),
+    Check("D3", "async: the loss is a suffix of its epoch", durability.loss_is_suffix),
+    Check("L1", "writes recover", liveness.writes_recover),
+    Check("L2", "limited mode serves reads", liveness.reads_go_on),
+    Check("L3", "proxies reconnect in time", liveness.proxies_reconnect),
+    Check("P1", "steps in order, none skipped", structure.steps_in_order),
+    Check("V1", "the run proves something", validity.not_vacuous),
+)

@@ -1,0 +1,126 @@
+"""Structure: P1, the order and completeness of a procedure's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+from drharness.checks.form import NotExercised
+from drharness.checks.text import seconds_from
+from drharness.checks.verdict import Finding, Verdict
+from drharness.history.records import Plan, Step
+from drharness.history.view import History
+
+ORDER = (
+    "preflight",
+    "fence",
+    "promote",
+    "unblock",
+    "start-framework",
+    "switch-names",
+    "flush",
+    "reconnect",
+)
+REQUIRED: Mapping[str, tuple[str, ...]] = {"full_failover": ORDER}
+MEANING: Mapping[str, str] = {
+    "preflight": "nothing was checked before the first change; lag and management may be unfit",
+    "fence": "the former active database was never proven unable to commit: two may take writes",
+    "promote": "the replica stays read-only: no write can succeed",
+    "unblock": "the firewall still refuses the Framework on the new active database",
+    "start-framework": "no Configuration Server runs in the new active region",
+    "switch-names": "the Framework names still lead to the failed region",
+    "flush": "proxies may keep the old address until the TTL is over",
+    "reconnect": "nobody verified that the proxies have found the new master",
+}
+
+
+def steps_in_order(history: History) -> list[Finding] | NotExercised:
+    """P1. fence < promote < unblock < start-framework < switch-names < flush < reconnect.
+
+    Premise: a procedure was run. Rule: "<" means first completed (ok) before first begun; a
+    procedure that ended ok has done every step it needs (a full failover: all of ORDER); one that
+    failed is named with its step, unless it was run again and succeeded. A refusal is no violation
+    here. Slack: none, the controller records all steps itself.
+    """
+    if not history.plans:
+        return NotExercised("no procedure")
+    findings: list[Finding] = []
+    for plan in history.plans:
+        findings += _order(plan)
+        findings += _skipped(plan)
+        if not _done_later(history, plan):
+            findings += _ended_badly(plan)
+    return findings
+
+
+def _order(plan: Plan) -> list[Finding]:
+    findings = []
+    known = [i for i in ORDER if any(s.id == i for s in plan.steps)]
+    for before, after in pairwise(known):
+        begun = min((s for s in plan.steps if s.id == after), key=lambda s: s.invoked)
+        done = plan.step_ok(before)
+        if done is not None and done <= begun.invoked:
+            continue
+        early = [s for s in plan.steps if s.id == before]
+        when = "was never done" if done is None else _after(begun, done)
+        findings.append(
+            Finding(
+                "P1",
+                Verdict.FAIL,
+                f"step {before} is completed before step {after} begins",
+                f"{after} began, {before} {when}",
+                (*begun.events, *(e for s in early for e in s.events)),
+                f"without it, {MEANING[before]}",
+            )
+        )
+    return findings
+
+
+def _after(begun: Step, done: int) -> str:
+    return f"was completed {seconds_from(begun.invoked, done).strip().lstrip('+')} s later"
+
+
+def _skipped(plan: Plan) -> list[Finding]:
+    if plan.type in ("refused", "invoke"):
+        return []
+    required = REQUIRED.get(plan.name, plan.planned)
+    missing = [i for i in required if not any(s.id == i for s in plan.steps)]
+    if plan.type == "fail" and plan.steps:
+        reached = [required.index(s.id) for s in plan.steps if s.id in required]
+        missing = [i for i in missing if required.index(i) < max(reached, default=0)]
+    undone = [s.id for s in plan.steps if s.type != "ok" and plan.step_ok(s.id) is None]
+    if plan.type == "ok":
+        missing += [i for i in required if i in undone]
+    return [
+        Finding(
+            "P1",
+            Verdict.FAIL,
+            f"{plan.procedure} does step {step}",
+            f"it was skipped: {MEANING.get(step, 'its effect is missing')}"
+            if step not in undone
+            else f"it was not ok, yet {plan.procedure} went on: {MEANING.get(step, '')}",
+            plan.events,
+        )
+        for step in missing
+    ]
+
+
+def _done_later(history: History, plan: Plan) -> bool:
+    return any(
+        p.name == plan.name and p.to == plan.to and p.type == "ok" and p.invoked > plan.invoked
+        for p in history.plans
+    )
+
+
+def _ended_badly(plan: Plan) -> list[Finding]:
+    step = plan.broken_at
+    where = f" at step {step.id}: {step.text or 'no text'}" if step else ""
+    events = (*(step.events if step else ()), *plan.events)
+    expected = f"{plan.procedure} succeeds"
+    if plan.type == "fail":
+        return [Finding("P1", Verdict.FAIL, expected, f"it failed{where}", events)]
+    if plan.type == "invoke":
+        seen = f"the history has no end of it{where}"
+        advice = "was the controller killed? run the procedure again"
+        return [Finding("P1", Verdict.UNKNOWN, expected, seen, events, advice)]
+    return []

@@ -1,0 +1,117 @@
+"""Validity: V1, whether the run could have shown a violation at all."""
+
+from __future__ import annotations
+
+from drharness.checks.episodes import episodes
+from drharness.checks.form import NotExercised
+from drharness.checks.models import acked
+from drharness.checks.verdict import Finding, Verdict
+from drharness.history.event import Event
+from drharness.history.records import Fault
+from drharness.history.view import History
+
+TYPES = ("invoke", "ok", "fail", "info")
+
+
+def not_vacuous(history: History) -> list[Finding] | NotExercised:
+    """V1. Faults took effect, writes were acknowledged before them, reads tried after them.
+
+    Premise: a fault, a procedure or traffic. Rule: each fault has a receipt; the profile's
+    min_acked writes were acknowledged before the first disturbance; a read was tried after each
+    proven fault; the clients' own counters equal the recorded events; the world was clean at the
+    start; the events fit together. Slack: none. A finding is INVALID: the run proves nothing.
+    """
+    disturbed = bool(history.faults or history.plans)
+    if not disturbed and not history.of_kind("traffic") and not history.anomalies:
+        return NotExercised("no fault, no procedure, no traffic")
+    findings = [f for fault in history.faults for f in _receipt(history, fault)]
+    if disturbed:
+        findings += _enough_before(history)
+    findings += _clean(history, disturbed=disturbed)
+    findings += _counters(history)
+    for text, events in history.anomalies:
+        findings.append(_invalid("each operation is invoked once and completed once", text, events))
+    return findings
+
+
+def _invalid(expected: str, seen: str, events: tuple[Event, ...], advice: str = "") -> Finding:
+    return Finding("V1", Verdict.INVALID, expected, seen, events, advice)
+
+
+def _receipt(history: History, fault: Fault) -> list[Finding]:
+    name = f"{fault.f}({', '.join(str(v) for v in fault.args.values())})"
+    if fault.proven is None or not fault.proof:
+        expected = f"a receipt: proof that {name} took effect"
+        seen = "it was injected, but its effect was not proven"
+        return [_invalid(expected, seen, fault.events)]
+    if any(r.invoked >= fault.proven for r in history.reads):
+        return []
+    expected = f"reads are tried after {name}"
+    return [_invalid(expected, "there was none", fault.events, "let traffic run during the fault")]
+
+
+def _enough_before(history: History) -> list[Finding]:
+    first = episodes(history)[0]
+    before = [w for w in acked(history) if w.done < first.since]
+    least = history.profile.min_acked
+    if len(before) >= least:
+        return []
+    events = (first.faults[0].events if first.faults else first.plans[0].events)[:1]
+    expected = f"at least {least} writes acknowledged before {first.cause}"
+    advice = "let traffic run longer before the fault, or raise its rate"
+    return [_invalid(expected, f"there were {len(before)}", events, advice)]
+
+
+def _clean(history: History, *, disturbed: bool) -> list[Finding]:
+    starts = history.of_kind("start")
+    expected = "nothing in the configuration database that this run did not write"
+    if not starts:
+        if not disturbed:
+            return []
+        return [_invalid(expected, "nobody looked at the start", ())]
+    start = starts[0]
+    earlier = {w.key for w in history.writes if w.invoked < start.t and w.type != "fail"}
+    if start["objects"] <= len(earlier):
+        return []
+    seen = f"{start['objects']} objects, of which this run wrote {len(earlier)}"
+    return [_invalid(expected, seen, (start,))]
+
+
+def _counters(history: History) -> list[Finding]:
+    """Each client's counters against the events between start and stop of the traffic."""
+    findings, begin = [], history.events[0].t
+    for event in history.of_kind("traffic"):
+        if event["type"] == "start":
+            begin = event.t
+            continue
+        for client, counted in (event.get("counters") or {}).items():
+            recorded = _recorded(history, client, begin, event.t)
+            differs = [k for k in TYPES if k in counted and counted[k] != recorded[k]]
+            if differs:
+                k = differs[0]
+                expected = f"the history has every event of {client}"
+                seen = f"{client} counted {counted[k]} {k}, the history has {recorded[k]}"
+                findings.append(_invalid(expected, seen, (event,), "events were lost or doubled"))
+    return findings
+
+
+def _recorded(history: History, client: str, begin: int, end: int) -> dict[str, int]:
+    out = dict.fromkeys(TYPES, 0)
+    for event in history.of_kind("op"):
+        if begin <= event.t <= end and _is_of(event, client):
+            out[event["type"]] += 1
+    return out
+
+
+def _is_of(event: Event, client: str) -> bool:
+    """By who recorded it; else by the client's name in its process or operation id."""
+    src = event.get("src")
+    if src == client:
+        return True
+    return any(
+        event[name] == client
+        or event[name].startswith(
+            (f"{client}.", f"{client}/", f"{client}-", f"{client}:", f"{client}#")
+        )
+        for name in ("proc", "opid")
+    )
