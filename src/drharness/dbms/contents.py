@@ -10,7 +10,8 @@ from drharness.dbms.session import Session, until
 
 _CONTENT = """SELECT c.epoch, c.seq,
     (SELECT coalesce(json_object_agg(key, value), '{}') FROM cfg_object) AS objects,
-    (SELECT coalesce(json_object_agg(opid, h.seq), '{}') FROM cfg_hdb_object h WHERE opid <> '') AS ops,
+    (SELECT coalesce(json_object_agg(opid, h.seq), '{}')
+        FROM cfg_hdb_object h WHERE opid <> '') AS ops,
     (SELECT coalesce(json_agg(json_build_object('token', token, 'first_seq', first_seq, 'tli', tli,
         'switch_lsn', switch_lsn, 'plan', plan) ORDER BY ordinal), '[]') FROM cfg_epoch) AS epochs
     FROM cfg_commit c"""
@@ -20,7 +21,9 @@ _ORDERS = {
     "cfg_object by dbid": "SELECT o::text AS line FROM cfg_object o ORDER BY dbid",
     "cfg_object by key": "SELECT o::text AS line FROM cfg_object o ORDER BY key",
     "cfg_hdb_object by seq": "SELECT h::text AS line FROM cfg_hdb_object h ORDER BY seq",
-    "cfg_hdb_object by opid": "SELECT h::text AS line FROM cfg_hdb_object h WHERE opid <> '' ORDER BY opid",
+    "cfg_hdb_object by opid": (
+        "SELECT h::text AS line FROM cfg_hdb_object h WHERE opid <> '' ORDER BY opid"
+    ),
     "cfg_epoch by ordinal": "SELECT e::text AS line FROM cfg_epoch e ORDER BY ordinal",
 }
 _SCANS = ("seqscan", "sort", "incremental_sort", "bitmapscan", "indexscan", "indexonlyscan")
@@ -40,7 +43,7 @@ async def dump(*, home: str = HOME, timeout: float = 30.0) -> dict[str, Any]:
     """Everything, for the history's ``final`` event.
 
     :returns: ``epoch``, ``seq``, ``objects`` (key to value), ``ops`` (operation id to seq, from the
-        history log), ``epochs`` (oldest first), ``index_equals_heap``, ``differing`` (where it does not)
+        history log), ``epochs`` (oldest first), ``index_equals_heap``, ``differing`` (where not)
     """
     async with Place(home).session(settings.SUPERUSER, timeout) as session:
         await session.fetch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", limit=timeout)

@@ -1,7 +1,7 @@
-"""The observer of a DBMS VM: what the database says of itself, into the history at each sampling interval.
+"""The observer of a DBMS VM: at each sampling interval, what the database says of itself.
 
-It looks through the local socket, so no firewall rule hides the database from it, and through reserved
-connections, so no crowd of clients does either.
+It looks through the local socket, so no firewall rule hides the database from it, and through
+reserved connections, so no crowd of clients does either.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import psycopg
 from drharness.components.environment import Environment
 from drharness.dbms import sample, settings
 from drharness.dbms.session import DeadlinePassed, Session
+from drharness.topology import addresses
 
 
 async def main(env: Environment) -> None:
@@ -21,7 +22,7 @@ async def main(env: Environment) -> None:
 
 
 async def observe(
-    env: Environment, *, socket_directory: str, port: int = settings.addresses.POSTGRES_PORT
+    env: Environment, *, socket_directory: str, port: int = addresses.POSTGRES_PORT
 ) -> None:
     """As :func:`main`, for a server whose socket is elsewhere."""
     loop = asyncio.get_running_loop()
@@ -36,7 +37,7 @@ async def observe(
                 session = await Session.connect(
                     patience,
                     host=socket_directory,
-                    port=port,
+                    port=str(port),
                     user=settings.OBSERVER,
                     dbname=settings.DATABASE,
                     application_name=settings.OBSERVER,

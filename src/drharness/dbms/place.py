@@ -1,4 +1,4 @@
-"""Where a VM's server lives: ``<home>/data`` (data directory), ``<home>/server.json`` (what it is)."""
+"""Where a server lives: ``<home>/data`` (data directory), ``<home>/server.json`` (what it is)."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class Place:
         """Process id of the running server; the lock file alone may name a stranger or a zombie."""
         try:
             pid = int((self.data / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+            running = os.readlink(f"/proc/{pid}/cwd") == str(self.data.resolve())
         except (OSError, ValueError, IndexError):
             return None
-        running = os.path.realpath(f"/proc/{pid}/cwd") == str(self.data.resolve())
         return pid if running else None
 
     @asynccontextmanager
@@ -69,7 +69,7 @@ class Place:
         session = await Session.connect(
             timeout,
             host=facts["socket_directory"],
-            port=facts["port"],
+            port=str(facts["port"]),
             user=user,
             dbname=settings.DATABASE,
             application_name="drharness",

@@ -1,8 +1,8 @@
 """Promotion of this VM's standby, judged by its effect and safe to run again.
 
-    signal ─▶ out of recovery ─▶ sync names cleared ─▶ new epoch stored (the canary write) ─▶ read back
+    signal ─▶ out of recovery ─▶ sync names cleared ─▶ new epoch stored (canary) ─▶ read back
 
-A promotion that timed out is not one that failed: the server may promote itself later, when whatever
+A promotion that timed out is not one that failed: the server may promote itself later, when what
 blocks its replay has gone. So each part is done only if its effect is missing.
 """
 
@@ -19,7 +19,8 @@ from drharness.dbms.session import DeadlinePassed, Session, until
 from drharness.errors import StartupFailed
 from drharness.kernel import clock
 
-_LAST = "SELECT token, first_seq, switch_lsn::text, tli, plan FROM cfg_epoch ORDER BY ordinal DESC LIMIT 1"
+_LAST = """SELECT token, first_seq, switch_lsn::text, tli, plan
+    FROM cfg_epoch ORDER BY ordinal DESC LIMIT 1"""
 _BEGIN = "SELECT cfg_begin_epoch(%s, %s::text::pg_lsn, %s, %s) AS first_seq"
 _HINT = (
     "the request stays: the server promotes itself as soon as what blocks its replay has gone; "
@@ -41,8 +42,8 @@ async def promote(
     :param plan: number of the procedure run; an older one never overrules a newer one
     :param timeout: seconds for the whole
     :param checkpoint: also make a checkpoint (pg_rewind of the former primary wants one)
-    :returns: ``promoted`` (false: it was writable already), ``token`` and ``first_seq`` of the epoch in
-        force, ``switch_lsn``, ``tli``, ``sysid``, ``ms`` (until out of recovery) and ``total_ms``
+    :returns: ``promoted`` (false: it was writable before), ``token`` and ``first_seq`` of the epoch
+        in force, ``switch_lsn``, ``tli``, ``sysid``, ``ms`` (until out of recovery)
     :raises WaitTimeout: not out of recovery in time, or the proving write got no answer
     :raises StartupFailed: no server, or a newer plan has promoted it before
     """
@@ -77,7 +78,7 @@ async def release_sync(*, home: str = HOME, timeout: float = 5.0) -> dict[str, A
 
 
 async def clear_sync_names(session: Session, timeout: float) -> None:
-    """Clear synchronous_standby_names and see it cleared; writes no WAL, so it waits for no standby."""
+    """Clear synchronous_standby_names and see it cleared; no WAL record, so nothing waits."""
     await session.fetch("ALTER SYSTEM SET synchronous_standby_names = ''", limit=timeout)
     await session.fetch("SELECT pg_reload_conf()", limit=timeout)
 
@@ -115,7 +116,7 @@ async def _in_recovery(session: Session, deadline: clock.Deadline) -> bool:
 async def _open_epoch(
     place: Place, session: Session, deadline: clock.Deadline, *, token: str, plan: int, tli: int
 ) -> dict[str, Any]:
-    """The epoch in force, opened unless this timeline has one; its commit proves that writes work."""
+    """The epoch in force, opened unless this timeline has one; its commit proves writes work."""
     limit = max(1.0, deadline.left)
     rows = await session.fetch(_LAST, limit=limit)
     if rows and rows[0]["plan"] > plan:

@@ -31,11 +31,12 @@ SELECT true AS accepting, r.standby AS in_recovery, NOT r.standby AS writable,
     CASE WHEN r.standby THEN pg_last_wal_receive_lsn()::text END AS recv,
     CASE WHEN r.standby THEN pg_last_wal_replay_lsn()::text END AS replay,
     c.epoch, c.seq,
-    coalesce((SELECT json_agg(json_build_array(application_name, host(client_addr), sync_state) ORDER BY pid)
+    coalesce((SELECT json_agg(
+            json_build_array(application_name, host(client_addr), sync_state) ORDER BY pid)
         FROM pg_stat_replication), '[]') AS senders,
     coalesce((SELECT json_agg(json_build_array(application_name, host(client_addr)) ORDER BY pid)
-        FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename = 'configserver'), '[]')
-        AS sessions
+        FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND usename = 'configserver'), '[]') AS sessions
 FROM r, cfg_commit c
 """
 
@@ -43,9 +44,10 @@ FROM r, cfg_commit c
 async def take(session: Session, *, limit: float) -> dict[str, Any]:
     """The fields of a ``db`` event but its name.
 
-    ``accepting``, ``in_recovery``, ``writable`` (not in recovery), ``sysid``, ``tli``; LSNs ``cur`` (of
-    a primary), ``recv`` and ``replay`` (of a standby); ``senders`` as [name, address, sync state] and
-    ``sessions`` of Configuration Servers as [application name, address]; ``epoch`` and ``seq``.
+    ``accepting``, ``in_recovery``, ``writable`` (not in recovery), ``sysid``, ``tli``; LSNs ``cur``
+    (of a primary), ``recv`` and ``replay`` (of a standby); ``senders`` as [name, address, sync
+    state], ``sessions`` of Configuration Servers as [application name, address]; ``epoch``;
+    ``seq``.
 
     :raises psycopg.Error, DeadlinePassed: no answer
     """

@@ -1,8 +1,8 @@
 """Operations on the DBMS of this VM, called by name with JSON arguments and JSON results.
 
 All take ``home``, where the server's files are (see :mod:`drharness.dbms.place`); what a server was
-provisioned as is stored there, so the other calls need no more. Success is judged by effect, never by
-an exit code.
+provisioned as is stored there, so the other calls need no more. Success is judged by effect, never
+by an exit code.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ async def wait_accepting(*, home: str = HOME, timeout: float = 30.0) -> dict[str
 
 
 async def wait_streaming(*, home: str = HOME, name: str, timeout: float = 30.0) -> dict[str, Any]:
-    """On a primary: wait until standby ``name`` streams (and is the synchronous one, if one is asked for).
+    """On a primary: wait until standby ``name`` streams (as the synchronous one, where required).
 
     :returns: ``{"name", "state", "sync_state", "replay_lsn"}``
     :raises WaitTimeout: with the last row seen
@@ -183,7 +183,8 @@ async def drop_slot(*, name: str, home: str = HOME, timeout: float = _LIMIT_S) -
     slot = settings.slot_name(name)
     async with Place(home).session(settings.SUPERUSER, timeout) as session:
         rows = await session.fetch(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s",
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+            " WHERE slot_name = %s",
             [slot],
             limit=timeout,
         )

@@ -1,8 +1,8 @@
 """One database session on psycopg's asynchronous connection, with deadlines kept on our side.
 
-psycopg answers a cancelled await by asking the server to cancel the statement. For a commit that waits
-for its standby this would be fatal: the server then reports success for a commit that nobody
-replicated. So a deadline here never cancels: it shuts the socket down, and the request fails with it.
+psycopg answers a cancelled await by asking the server to cancel the statement. For a commit that
+waits for its standby this would be fatal: the server then reports success for a commit that nobody
+replicated. So a deadline here never cancels: it shuts the socket down, and the request fails.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from drharness.errors import WaitTimeout
@@ -39,19 +40,19 @@ class Session:
         connection.add_notice_handler(self._noticed)
 
     @classmethod
-    async def connect(cls, timeout: float, **parameters: str | int) -> Session:
-        """Open a session within ``timeout`` seconds; the environment's PG* variables count for nothing.
+    async def connect(cls, timeout: float, **parameters: str) -> Session:
+        """Open a session within ``timeout`` seconds; PG* environment variables count for nothing.
 
         :raises psycopg.Error: refused, or the server said no
         :raises DeadlinePassed: no answer in time
         """
-        fixed: dict[str, str | int] = {"sslmode": "disable", "gssencmode": "disable"}
+        info = make_conninfo("sslmode=disable gssencmode=disable", **parameters)
         with _without_pg_variables():
             try:
                 async with asyncio.timeout(timeout):
                     return cls(
                         await psycopg.AsyncConnection.connect(
-                            autocommit=True, row_factory=dict_row, **{**fixed, **parameters}
+                            info, autocommit=True, row_factory=dict_row
                         )
                     )
             except TimeoutError as error:

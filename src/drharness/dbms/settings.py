@@ -11,15 +11,26 @@ more. A powered-off Framework VM frees its writer lock that way, and a cut stand
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from drharness.topology import Profile, Topology, addresses
 
 SUPERUSER, OBSERVER, REPLICATOR = "postgres", "observer", "replicator"
 DATABASE = "config"
-CONNECTIONS = 40
 SOCKET_DIRECTORY = "/run/postgresql"
+
+# The control file records these, and a standby refuses to start below its primary's values. A copy of
+# the template carries the template's, so it is made with the same ones.
+REPLAYED: Mapping[str, object] = {
+    "wal_level": "replica",
+    "wal_log_hints": "on",  # pg_rewind needs it, or checksums
+    "max_connections": 40,
+    "max_worker_processes": 2,
+    "max_wal_senders": 6,
+    "max_prepared_transactions": 0,
+    "max_locks_per_transaction": 64,
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,7 @@ class Server:
 def postgresql_conf(server: Server, major: int) -> str:
     """``postgresql.conf``, complete; what it leaves out is PostgreSQL's default."""
     values = {
+        **REPLAYED,
         **_connections(server),
         **_replication(server),
         **_small_footprint(),
@@ -103,7 +115,6 @@ def _connections(server: Server) -> dict[str, object]:
         "listen_addresses": server.listen,
         "port": server.port,
         "unix_socket_directories": server.socket_directory,
-        "max_connections": CONNECTIONS,
         "superuser_reserved_connections": 5,
         "authentication_timeout": "10s",
         # TCP_USER_TIMEOUT, where set, overrules the number of keep-alive probes.
@@ -136,14 +147,11 @@ def _replication(server: Server) -> dict[str, object]:
     }
     names = synchronous_standby_names([server.peer] if server.synchronous else [])
     return {
-        "wal_level": "replica",
         "hot_standby": "on",
-        "max_wal_senders": 6,
         "max_replication_slots": 6,
         "wal_keep_size": "16MB",
         "min_wal_size": "2MB",
         "max_wal_size": "32MB",
-        "wal_log_hints": "on",  # pg_rewind needs it, or checksums
         "fsync": "on",
         "full_page_writes": "on",
         "synchronous_commit": "on",
@@ -165,7 +173,6 @@ def _small_footprint() -> dict[str, object]:
         "dynamic_shared_memory_type": "mmap",
         "huge_pages": "off",
         "jit": "off",
-        "max_worker_processes": 2,
         "max_parallel_workers": 0,
         "max_parallel_workers_per_gather": 0,
         "max_logical_replication_workers": 0,

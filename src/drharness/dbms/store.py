@@ -1,8 +1,9 @@
-"""The Configuration Database behind the ``Store`` interface: one psycopg session, requests in turn.
+"""The Configuration Database behind the ``Store`` interface: one psycopg session.
 
-What an error means decides the verdict of a run, so it is fixed here: an error the server reports while
-the session lives has rolled the transaction back (``Rejected``, ``ReadOnly``); a session that ends, or
-a deadline that passes, after a change was sent leaves its outcome open (``Indeterminate``).
+What an error means decides the verdict of a run, so it is fixed here: an error the server reports
+while the session lives has rolled the transaction back (``Rejected``, ``ReadOnly``); a session that
+ends, or a deadline that passes, after a change was sent leaves its outcome open:
+``Indeterminate``.
 """
 
 from __future__ import annotations
@@ -29,24 +30,24 @@ from drharness.components.store import (
 from drharness.dbms.session import DeadlinePassed, Row, Session
 from drharness.topology import addresses
 
-WRITER_LOCK = (
-    0x6472  # the advisory lock's number: any constant that all Configuration Servers share
-)
+WRITER_LOCK = 0x6472  # number of the advisory lock: any constant that all writers share
 READ_ONLY = "25006"
 _APPLY = "SELECT * FROM cfg_apply(%s, %s, %s, %s, %s, '')"
 _LSN = "SELECT pg_current_wal_insert_lsn()::text AS lsn"
 _LOAD = """SELECT c.epoch, c.seq,
     (SELECT json_object_agg(o.key, json_build_array(o.dbid, o.value)) FROM cfg_object o) AS objects,
-    (SELECT json_agg(json_build_array(e.token, e.first_seq) ORDER BY e.ordinal) FROM cfg_epoch e) AS epochs
+    (SELECT json_agg(json_build_array(e.token, e.first_seq) ORDER BY e.ordinal)
+        FROM cfg_epoch e) AS epochs
     FROM cfg_commit c"""
 _HISTORY = """SELECT seq, epoch, f, key, arg, val, dbid, opid FROM cfg_hdb_object
     WHERE seq > %s ORDER BY seq LIMIT %s"""
-_SAVE = """INSERT INTO cfg_hdb_session (session, client, seq) VALUES (%s, %s, %s) ON CONFLICT (session)
-    DO UPDATE SET client = excluded.client, seq = excluded.seq, saved_at = clock_timestamp()"""
+_SAVE = """INSERT INTO cfg_hdb_session (session, client, seq) VALUES (%s, %s, %s)
+    ON CONFLICT (session) DO UPDATE
+    SET client = excluded.client, seq = excluded.seq, saved_at = clock_timestamp()"""
 
 
 class PgStore:
-    """One session to PostgreSQL; see :class:`drharness.components.store.Store` for what methods promise.
+    """One session to PostgreSQL; what methods promise: :class:`drharness.components.store.Store`.
 
     :ivar lost: set as soon as the session is known to be over
     """
@@ -56,8 +57,9 @@ class PgStore:
     ) -> None:
         """Take the ``[dbserver]`` settings; nothing is connected yet.
 
-        :param settings: ``dbserver`` (IPv4 address), ``dbport``, ``dbname``, ``username``, ``password``;
-            ``reconnect-timeout`` bounds connecting, ``response-timeout`` one request (seconds)
+        :param settings: ``dbserver`` (IPv4 address), ``dbport``, ``dbname``, ``username``,
+            ``password``; ``reconnect-timeout`` bounds connecting, ``response-timeout`` one request
+            (seconds, 5 and 10 by default)
         """
         self.lost = asyncio.Event()
         self._connect_s = float(settings.get("reconnect-timeout", "5"))
@@ -65,17 +67,17 @@ class PgStore:
         self._lock = asyncio.Lock()
         self._session: Session | None = None
         silence_s = max(1, round(self._response_s / 2))
-        self._parameters: dict[str, str | int] = {
+        self._parameters: dict[str, str] = {
             "hostaddr": settings["dbserver"],
-            "port": int(settings.get("dbport", addresses.POSTGRES_PORT)),
+            "port": settings.get("dbport", str(addresses.POSTGRES_PORT)),
             "dbname": settings.get("dbname", "config"),
             "user": settings.get("username", "configserver"),
             "password": settings.get("password", "configserver"),
             "application_name": application_name,
-            "keepalives_idle": silence_s,
-            "keepalives_interval": silence_s,
-            "keepalives_count": 2,
-            "tcp_user_timeout": round(self._response_s * 1000),
+            "keepalives_idle": str(silence_s),
+            "keepalives_interval": str(silence_s),
+            "keepalives_count": "2",
+            "tcp_user_timeout": str(round(self._response_s * 1000)),
         }
 
     async def open(self) -> None:
@@ -129,7 +131,7 @@ class PgStore:
             )
 
     async def history(self, after_seq: int, limit: int) -> list[Commit]:
-        """History log, oldest first; ``change.val`` is what the client gave, ``val`` what came of it."""
+        """History log, oldest first; ``change.val`` is what the client gave, ``val`` the result."""
         return [
             Commit(
                 seq=row["seq"],

@@ -1,8 +1,8 @@
 """A finished data directory, built once per host and copied for every DBMS VM.
 
-It lies in the user's cache as ``<cache>/drharness/postgres/<version>-<hash>/{data,manifest.json}``; the hash
-covers the initialization scripts and everything else that shapes it. It is built beside its place under a
-lock and moved there when complete, so that concurrent runs and killed ones leave either a whole
+It lies in the user's cache as ``drharness/postgres/<version>-<hash>/{data,manifest.json}``; the
+hash covers the initialization scripts and whatever else shapes it. It is built beside its place
+under a lock and moved there when complete, so that concurrent runs and killed ones leave a whole
 template or none; one whose files differ from its manifest is built again. All copies share one
 system id, so a standby can be started from a copy. Only database ``config`` is kept: 9 MB.
 """
@@ -10,21 +10,22 @@ system id, so a standby can be started from a copy. Only database ``config`` is 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import NoReturn
 
+from filelock import FileLock, Timeout
+
+from drharness.dbms import settings
 from drharness.dbms.as_postgres import launcher
 from drharness.dbms.binaries import Binaries, find
-from drharness.errors import CommandFailed, StartupFailed, Unsupported
+from drharness.errors import CommandFailed, StartupFailed, Unsupported, WaitTimeout
 from drharness.kernel import proc, waiting
 
 FORMAT = 1
@@ -64,9 +65,16 @@ def ensure(binaries: Binaries | None = None, *, cache: Path | None = None) -> Pa
         return place
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with _locked(directory / f"{place.name}.lock"):
+        with FileLock(directory / f"{place.name}.lock", timeout=waiting.scaled(_BUILD_TIMEOUT_S)):
             if not is_sound(place):
                 _rebuild(chosen, place)
+    except Timeout as error:
+        raise WaitTimeout(
+            f"the PostgreSQL template {place}",
+            waiting.scaled(_BUILD_TIMEOUT_S),
+            f"{error.lock_file} is held by another process that builds it",
+            hint="the lock is free as soon as that process has ended",
+        ) from error
     except OSError as error:
         _refuse(directory, error.strerror or str(error))
     return place
@@ -74,7 +82,7 @@ def ensure(binaries: Binaries | None = None, *, cache: Path | None = None) -> Pa
 
 def template_name(binaries: Binaries) -> str:
     """``18.6-3f9c…``: changes whenever the template's content would."""
-    digest = hashlib.sha256(f"{FORMAT} {binaries.version} {_initdb_options(binaries)}".encode())
+    digest = hashlib.sha256(f"{FORMAT} {binaries.version} {_options(binaries)}".encode())
     for name in SCRIPTS:
         digest.update(script(name).encode())
     return f"{binaries.version}-{digest.hexdigest()[:12]}"
@@ -109,27 +117,6 @@ def programs_of(place: Path) -> str:
 def _manifest(place: Path) -> dict[str, object]:
     manifest: dict[str, object] = json.loads((place / "manifest.json").read_bytes())
     return manifest
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        waiting.wait_until(
-            lambda: _try_lock(file.fileno()),
-            f"lock {path} on the PostgreSQL template",
-            timeout=_BUILD_TIMEOUT_S,
-            interval=0.05,
-            hint="another run is building it; the lock is free as soon as that process has ended",
-        )
-        yield
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _rebuild(binaries: Binaries, place: Path) -> None:
@@ -168,6 +155,10 @@ def _build(binaries: Binaries, data: Path) -> None:
     _drop_spare_wal(binaries, data)
 
 
+def _options(binaries: Binaries) -> str:
+    return f"{_initdb_options(binaries)} {dict(settings.REPLAYED)}"
+
+
 def _initdb_options(binaries: Binaries) -> tuple[str, ...]:
     common = (
         *("-U", "postgres", "-A", "trust", "--no-sync", "--no-instructions", "-E", "UTF8"),
@@ -183,7 +174,8 @@ def _single_user(binaries: Binaries, data: Path, *, database: str, statements: l
     chunks = ["\n".join(line for line in s.splitlines() if line.strip()) for s in statements]
     text = data.parent / f"{database}.sql"
     text.write_text("".join(chunk.rstrip(";") + ";\n\n" for chunk in chunks), encoding="utf-8")
-    argv = [binaries.program("postgres"), *_SINGLE, "-D", str(data), database]
+    replayed = [f"--{name}={value}" for name, value in settings.REPLAYED.items()]
+    argv = [binaries.program("postgres"), *_SINGLE, *replayed, "-D", str(data), database]
     proc.run(launcher(argv, stdin=str(text)), timeout=_BUILD_TIMEOUT_S, env=_environment())
     text.unlink()
 
@@ -202,7 +194,7 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 def _environment() -> dict[str, str]:
-    """PostgreSQL's programs obey PG* variables, and speak the user's language: neither is wanted."""
+    """Without PG* variables, which PostgreSQL's programs obey, and in the language we can read."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_", "LANG"))}
     return {**kept, "LC_ALL": "C"}
 
@@ -245,11 +237,8 @@ def copy(place: Path, data: Path) -> None:
 
 
 def _copy_file(source: str, target: str) -> None:
-    opening: Callable[[str, int], int] = lambda path, flags: os.open(path, flags, 0o600)  # noqa: E731
-    read, write = (
-        opening(source, os.O_RDONLY),
-        opening(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL),
-    )
+    read = os.open(source, os.O_RDONLY)
+    write = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         while os.sendfile(write, read, None, 1 << 30):
             pass
