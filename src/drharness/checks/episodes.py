@@ -108,6 +108,16 @@ def proxies(history: History, region: str) -> tuple[str, ...]:
     )
 
 
+def serving(history: History, region: str, t: int) -> tuple[str, ...]:
+    """The proxies of a region that served clients at ``t``: its primary, or all if none said so."""
+    found = []
+    for proxy in proxies(history, region):
+        before = [s for s in history.comps.get(proxy, ()) if s.t <= t]
+        if before and before[-1]["role"] == "primary":
+            found.append(proxy)
+    return tuple(found) or proxies(history, region)
+
+
 def alive(history: History, component: str, since: int, until: int) -> bool:
     """Whether no fault touched a component, its VM or its whole region within [since, until]."""
     known = history.topology.component(component)
@@ -160,7 +170,7 @@ def _cuts(history: History) -> list[tuple[list[str], int, int | None]]:
 
 
 def judged_regions(history: History, episode: Episode, *, since: int, until: int) -> list[str]:
-    """Regions that have to recover: a proxy alive throughout, not cut off from the active one."""
+    """Regions that have to recover: the serving proxy alive throughout, the network not cut."""
     active = history.active
     for plan in history.plans:
         if plan.to and plan.invoked <= episode.until and plan.step_ok("promote", "switch-names"):
@@ -168,6 +178,6 @@ def judged_regions(history: History, episode: Episode, *, since: int, until: int
     return [
         region
         for region in history.topology.regions
-        if any(alive(history, p, since, until) for p in proxies(history, region))
+        if any(alive(history, p, since, until) for p in serving(history, region, since))
         and not cut_off(history, region, active, since=since, until=until)
     ]

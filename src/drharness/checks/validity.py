@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drharness.checks.episodes import episodes
+from drharness.checks.episodes import alive, episodes
 from drharness.checks.form import NotExercised
 from drharness.checks.models import acked
 from drharness.checks.verdict import Finding, Verdict
@@ -78,40 +78,46 @@ def _clean(history: History, *, disturbed: bool) -> list[Finding]:
 
 
 def _counters(history: History) -> list[Finding]:
-    """Each client's counters against the events between start and stop of the traffic."""
+    """Each client's counters against its events between start and stop of the traffic."""
     findings, begin = [], history.events[0].t
     for event in history.of_kind("traffic"):
         if event["type"] == "start":
             begin = event.t
             continue
-        for client, counted in (event.get("counters") or {}).items():
-            recorded = _recorded(history, client, begin, event.t)
-            differs = [k for k in TYPES if k in counted and counted[k] != recorded[k]]
+        counters = {
+            client: counted
+            for client, counted in (event.get("counters") or {}).items()
+            if not history.region_of(client) or alive(history, client, begin, event.t)
+        }
+        recorded = _recorded(history, set(counters), begin, event.t)
+        for client, counted in counters.items():
+            differs = [k for k in TYPES if k in counted and counted[k] != recorded[client][k]]
             if differs:
                 k = differs[0]
                 expected = f"the history has every event of {client}"
-                seen = f"{client} counted {counted[k]} {k}, the history has {recorded[k]}"
+                seen = f"{client} counted {counted[k]} {k}, the history has {recorded[client][k]}"
                 findings.append(_invalid(expected, seen, (event,), "events were lost or doubled"))
     return findings
 
 
-def _recorded(history: History, client: str, begin: int, end: int) -> dict[str, int]:
-    out = dict.fromkeys(TYPES, 0)
+def _recorded(
+    history: History, clients: set[str], begin: int, end: int
+) -> dict[str, dict[str, int]]:
+    """Operation events per client; canaries are nobody's traffic."""
+    out = {client: dict.fromkeys(TYPES, 0) for client in clients}
     for event in history.of_kind("op"):
-        if begin <= event.t <= end and _is_of(event, client):
-            out[event["type"]] += 1
+        if begin <= event.t <= end and not event.get("canary"):
+            owner = _owner(event, clients)
+            if owner:
+                out[owner][event["type"]] += 1
     return out
 
 
-def _is_of(event: Event, client: str) -> bool:
-    """By who recorded it; else by the client's name in its process or operation id."""
-    src = event.get("src")
-    if src == client:
-        return True
-    return any(
-        event[name] == client
-        or event[name].startswith(
-            (f"{client}.", f"{client}/", f"{client}-", f"{client}:", f"{client}#")
-        )
-        for name in ("proc", "opid")
-    )
+def _owner(event: Event, clients: set[str]) -> str:
+    """By who recorded it; else by the client's name that begins its process or operation id."""
+    names = (str(event.get("src", "")), event["proc"], event["opid"])
+    for name in names:
+        for client in (name, name.partition("/")[0]):
+            if client in clients:
+                return client
+    return ""

@@ -43,7 +43,6 @@ class Event(msgspec.Struct, frozen=True):
 
 STR: tuple[type, ...] = (str,)
 INT: tuple[type, ...] = (int,)
-BOOL: tuple[type, ...] = (bool,)
 DICT: tuple[type, ...] = (dict,)
 LIST: tuple[type, ...] = (list,)
 NULL = type(None)
@@ -81,7 +80,7 @@ FORMS: Mapping[str, Form] = {
         {"role": ("primary", "backup", "down", "none")},
     ),
     "db": Form(
-        {"db": STR, "writable": BOOL},
+        {"db": STR, "writable": BOOLN},
         {"in_recovery": BOOLN, "epoch": STRN, "seq": INTN, "sessions": (list, NULL)},
     ),
     "cache": Form({"proxy": STR}, {"epoch": STRN, "seq": INTN, "sha": STRN}),
