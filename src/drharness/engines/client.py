@@ -201,8 +201,11 @@ class AgentMachine:
             raise CommandFailed(self.id, argv, done.returncode, done.output)
         return done
 
-    def call(self, function: str, *, timeout: float = 10.0, **kwargs: Any) -> Any:
+    def call(
+        self, function: str, arguments: Mapping[str, Any] | None = None, *, timeout: float = 10.0
+    ) -> Any:
         """Call ``"module:function"`` in a fresh process in the VM."""
+        kwargs = dict(arguments or {})
         future = self.submit("call", timeout=timeout, function=function, kwargs=kwargs)
         return result(future, f"{self.id}: {function}", timeout)
 

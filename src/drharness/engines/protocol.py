@@ -93,8 +93,10 @@ class Machine(Protocol):
         :raises EngineLost: the VM is powered off
         """
 
-    def call(self, function: str, *, timeout: float = 10.0, **kwargs: Any) -> Any:
-        """Call ``"module:function"`` in a fresh process in the VM with JSON arguments.
+    def call(
+        self, function: str, arguments: Mapping[str, Any] | None = None, *, timeout: float = 10.0
+    ) -> Any:
+        """Call ``"module:function"`` in a fresh process in the VM with JSON keyword arguments.
 
         :raises RemoteError: the function's own error
         :raises EngineLost: the VM is powered off

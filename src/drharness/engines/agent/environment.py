@@ -148,7 +148,7 @@ class AgentEnvironment:
 
     def open_store(self, settings: Mapping[str, str]) -> Store:
         """A session to the Configuration Database over psycopg."""
-        return PgStore(settings, self.profile)
+        return PgStore(settings, application_name=self.component)
 
 
 def run_component(

@@ -1,0 +1,311 @@
+"""The running system as its users hold it, and :func:`deploy`, which brings it up and takes it down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from drharness.checks.judge import judge
+from drharness.checks.verdict import Judgement
+from drharness.dbms import binaries, template
+from drharness.deployment import evidence, provision
+from drharness.deployment.engines import engine_named, require
+from drharness.deployment.operations import NOT_YET, Operations
+from drharness.deployment.traffic import Traffic
+from drharness.engines.protocol import Engine, Machine, Machines, Site
+from drharness.errors import DrHarnessError, StartupFailed, UsageError
+from drharness.history import store
+from drharness.history.event import Data
+from drharness.history.recorder import Listener, Recorder
+from drharness.history.view import History
+from drharness.kernel import rng
+from drharness.kernel.waiting import wait_until
+from drharness.topology import Component, Topology, Vm
+
+T = TypeVar("T")
+_READY_S = 20.0
+_CLIENT = "drharness.components.client"
+
+
+class Injectable(Protocol):
+    """What :meth:`Deployment.inject` takes: a fault."""
+
+    def inject(self, operations: Operations) -> Any:
+        """Apply it, prove it, and return its guard."""
+
+
+class Runnable(Protocol[T]):
+    """What :meth:`Deployment.run` takes: a procedure."""
+
+    def carry_out(self, deployment: Deployment) -> T:
+        """Run all steps and return the outcome."""
+
+
+class Deployment:
+    """A whole running system.
+
+    :ivar topology: what it consists of; ``evidence``: the directory of the run
+    :ivar active: region whose database is the writable one
+    :ivar operations: everything that can be done to it, one by one
+    """
+
+    def __init__(
+        self, topology: Topology, machines: Machines, recorder: Recorder, run: Path, active: str
+    ) -> None:
+        self.topology = topology
+        self.evidence = run
+        self.active = active
+        self.recorder = recorder
+        self.operations = Operations(topology, machines, recorder, run)
+        self.plans = 0
+        self._machines = machines
+        self._traffic: Traffic | None = None
+        self._judgement: Judgement | None = None
+
+    # -- what there is ---------------------------------------------------------------------
+
+    @property
+    def dormant(self) -> str:
+        """The region that is not active."""
+        return self.topology.other(self.active)
+
+    def vm(self, name: str) -> Machine:
+        """A VM, to run commands in.
+
+        :raises UsageError: no such VM
+        """
+        return self._machines.machine(self.topology.vm(name).id)
+
+    def component(self, name: str) -> Component:
+        """A component.
+
+        :raises UsageError: no such component
+        """
+        return self.topology.component(name)
+
+    def region(self, name: str) -> tuple[Vm, ...]:
+        """The VMs of a region.
+
+        :raises UsageError: no such region
+        """
+        return self.topology.vms_of(name)
+
+    # -- what happens to it ----------------------------------------------------------------
+
+    def traffic(self, rate: float | None = None) -> Traffic:
+        """A context in which clients write and read; see :class:`Traffic`."""
+        self._traffic = Traffic(self.operations, rate)
+        return self._traffic
+
+    def inject(self, fault: Injectable) -> Any:
+        """Apply a fault and prove its effect; it is not healed by itself.
+
+        :return: the fault's guard, with ``receipt`` and ``heal()``
+        :raises FaultNotProven: the effect was not seen
+        """
+        return fault.inject(self.operations)
+
+    def run(self, procedure: Runnable[T]) -> T:
+        """Carry out a procedure; its outcome says whether it succeeded, how long, what was lost."""
+        return procedure.carry_out(self)
+
+    def wait_until(
+        self, probe: Callable[[], T | None], what: str = "the condition", *, timeout: float = 10.0
+    ) -> T:
+        """Wait until ``probe`` returns something true.
+
+        :raises WaitTimeout: with what was last seen
+        """
+        return wait_until(probe, what, timeout=timeout)
+
+    # -- what was seen ---------------------------------------------------------------------
+
+    @property
+    def history(self) -> History:
+        """Everything recorded so far."""
+        return History(self._merge(None))
+
+    def _merge(self, out: Path | None) -> list[Data]:
+        controller = self.evidence / "controller.jsonl"
+        return store.merge(controller, evidence.event_files(self.evidence), out)
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """The last verdict, if :meth:`judge` was called."""
+        return self._judgement
+
+    def judge(self) -> Judgement:
+        """End the traffic, read everything back, and check the history.
+
+        Leaves ``history.jsonl`` and ``verdict.txt`` in the run's directory.
+        """
+        if self._traffic is not None:
+            self._traffic.stop()
+        self.read_back()
+        self._judgement = judge(History(self._merge(self.evidence / "history.jsonl")))
+        (self.evidence / "verdict.txt").write_text(f"{self._judgement}\n")
+        return self._judgement
+
+    def read_back(self) -> None:
+        """Record what the database and every living proxy hold, once they agree on how far they are."""
+        region = self.active
+        try:
+            dump = self.operations.database(region, "contents:dump")
+        except DrHarnessError as error:
+            self.recorder.record("note", text=f"no read-back of {region}'s database: {error}")
+            return
+        fields = ("epoch", "seq", "objects", "ops", "index_equals_heap")
+        self.recorder.record("final", source=f"db:{region}", **{f: dump[f] for f in fields})
+        proxies = self.proxies()
+        for name in proxies:
+            self._wait_level(name, dump["seq"])
+        dumps = self.operations.on_all([n.split(".")[0] for n in proxies], f"{_CLIENT}:proxy_dump")
+        for vm, seen in dumps.items():
+            if isinstance(seen, DrHarnessError):
+                self.recorder.record("note", text=f"no read-back of {vm}.csproxy: {seen}")
+            else:
+                fields = ("epoch", "seq", "mode", "objects")
+                self.recorder.record(
+                    "final", source=f"{vm}.csproxy", **{f: seen[f] for f in fields}
+                )
+
+    def proxies(self, region: str = "") -> list[str]:
+        """Ids of the proxies whose VMs are on and not cut off from the active region."""
+        return [
+            f"{vm.id}.csproxy"
+            for vm in self.topology.vms
+            if vm.role == "application"
+            and region in ("", vm.region)
+            and self.operations.is_on(vm.id)
+            and not self.operations.are_cut(vm.region, self.active)
+        ]
+
+    def _wait_level(self, proxy: str, seq: int) -> None:
+        """Until the proxy has what the database has; a proxy that never does is left to the checks."""
+        try:
+            wait_until(
+                lambda: self.operations.component_status(proxy, timeout=1.0)["seq"] >= seq,
+                f"{proxy} at {seq}",
+                timeout=self.topology.profile.d,
+                retry_on=NOT_YET,
+            )
+        except DrHarnessError as error:
+            self.recorder.record("note", text=str(error))
+
+    def logs(self) -> str:
+        """The last lines of every component's log."""
+        return evidence.log_tails(self.evidence)
+
+
+def _bring_up(deployment: Deployment) -> None:
+    """Open the active database, and wait until every region can write."""
+    operations, topology, active = deployment.operations, deployment.topology, deployment.active
+    dormant = topology.other(active)
+    operations.database(active, "server:wait_accepting", timeout=_READY_S)
+    operations.database(active, "server:create_slot", name=dormant)
+    _set_first_rules(operations, active)
+    operations.database(active, "server:wait_streaming", name=dormant, timeout=_READY_S)
+    for side, mode, role in (("p", "primary", "primary"), ("b", "backup", "backup")):
+        server = f"{active}-framework-{side}.configserver"
+        operations.set_mode(server, mode)
+        operations.wait_component(server, f"is {role}", {"role": role}, timeout=_READY_S)
+    for proxy in deployment.proxies():
+        operations.wait_component(
+            proxy, "is in normal mode", {"mode": "normal"}, timeout=_READY_S
+        )
+    for vm in topology.vms:
+        if vm.role == "application":
+            application = f"{vm.id}.application"
+            wait_until(
+                lambda name=application: operations.component_status(name)["via"],
+                f"{application} connected to its proxy",
+                timeout=_READY_S,
+                retry_on=NOT_YET,
+            )
+
+
+def _set_first_rules(operations: Operations, active: str) -> None:
+    """The guide's rules of normal operation: the active database open to its own Framework only."""
+    topology = operations.topology
+    subnets = provision.framework_subnets(topology)
+    own = subnets[topology.number(active) - 1]
+    others = [s for s in subnets if s != own]
+    operations.set_firewall(active, block=others, unblock=[own])
+    operations.set_firewall(topology.other(active), block=subnets)
+
+
+def _start(
+    topology: Topology, engine: Engine, run: Path, active: str
+) -> tuple[Machines, Recorder]:
+    place = template.ensure(binaries.find())
+    postgres = f"{template.programs_of(place)}/postgres"
+    seed = rng.token(8)
+    recorder = store.open_recorder(run / "controller.jsonl")
+    recorder.record(
+        "run",
+        run=run.name,
+        topology=topology.as_dict(),
+        active=active,
+        engine=engine.name,
+        seed=seed,
+    )
+    dormant = topology.vms_of(topology.other(active), "framework")
+    site = Site(
+        topology=topology,
+        evidence=run,
+        files=provision.site_files(topology, active, place, postgres),
+        keep=[str(place), str(Path(postgres).parent.parent)],
+        seed=seed,
+        hold=[vm.id for vm in dormant],
+    )
+    try:
+        return engine.start(site), recorder
+    except StartupFailed:
+        require(engine)  # says which power the host lacks, if that is the reason
+        raise
+
+
+@contextmanager
+def deploy(
+    topology: Topology | None = None,
+    *,
+    engine: str = "auto",
+    evidence_dir: Path | str | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Iterator[Deployment]:
+    """Bring a deployment up, and take it down at the end; its evidence stays.
+
+    :param topology: default :meth:`Topology.guide`
+    :param engine: ``local``, or ``auto`` for the first engine this host can run
+    :param evidence_dir: where runs are kept; default ``.drharness``
+    :param listeners: called with every event the controller records
+    :raises Unsupported: this host cannot run the engine; says why and the way out
+    :raises StartupFailed: it did not come up, and nothing of it is left
+    """
+    topology = topology or Topology.guide()
+    if not isinstance(topology, Topology):
+        raise UsageError(f"topology: expected a Topology, got {topology!r}.")
+    chosen = engine_named(engine)
+    run = evidence.new_run(Path(evidence_dir) if evidence_dir else None)
+    active = topology.regions[0]
+    try:
+        machines, recorder = _start(topology, chosen, run, active)
+        for listener in listeners:
+            recorder.listen(listener)
+        deployment = Deployment(topology, machines, recorder, run, active)
+        try:
+            _bring_up(deployment)
+            _record_start(deployment)
+            yield deployment
+        finally:
+            machines.down()
+    finally:
+        evidence.close_run(run)
+
+
+def _record_start(deployment: Deployment) -> None:
+    """The world is clean at the start: how much is in it."""
+    dump = deployment.operations.database(deployment.active, "contents:dump")
+    deployment.recorder.record("start", seq=dump["seq"], objects=len(dump["objects"]))

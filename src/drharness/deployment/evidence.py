@@ -1,0 +1,77 @@
+"""The directory of a run: history, logs and verdict in ``.drharness/RUN``, kept for the last 20 runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from drharness.errors import UsageError
+from drharness.kernel import runid
+
+KEPT = 20
+DEFAULT = Path(".drharness")
+_OPEN = ".open"  # present, with the process id, while the run is going on
+
+
+def new_run(base: Path | None = None) -> Path:
+    """Make the directory of a new run, and drop those of runs long over.
+
+    :param base: where runs are kept; default ``.drharness`` in the current directory
+    :raises UsageError: it cannot be written, with the way out
+    """
+    base = (base or DEFAULT).absolute()
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        run = base / runid.new_run_id()
+        run.mkdir()
+        (run / "vms").mkdir()
+    except OSError as error:
+        raise UsageError(
+            f"evidence directory {base}: cannot be written ({error.strerror}). "
+            "Run where you may write, or name a directory with --keep-evidence DIR."
+        ) from error
+    _mark_open(run)
+    _prune(base)
+    return run
+
+
+def _mark_open(run: Path) -> None:
+    (run / _OPEN).write_text(f"{os.getpid()}\n")
+
+
+def close_run(run: Path) -> None:
+    """The run is over: from now on it may be dropped when newer ones have come."""
+    (run / _OPEN).unlink(missing_ok=True)
+
+
+def _going_on(run: Path) -> bool:
+    try:
+        pid = int((run / _OPEN).read_text())
+    except (OSError, ValueError):
+        return False
+    return os.path.exists(f"/proc/{pid}")
+
+
+def _prune(base: Path) -> None:
+    """Keep the last runs; only directories that look like runs, and none that is going on."""
+    runs = sorted(d for d in base.iterdir() if d.is_dir() and (d / "vms").is_dir())
+    for run in runs[:-KEPT]:
+        if not _going_on(run):
+            shutil.rmtree(run, ignore_errors=True)
+
+
+def event_files(run: Path) -> list[tuple[str, Path]]:
+    """Every component's file of events as (component id, path), in a stable order."""
+    found = sorted((run / "vms").glob("*/events/*.jsonl"))
+    return [(f"{path.parent.parent.name}.{path.stem}", path) for path in found]
+
+
+def log_tails(run: Path, *, lines: int = 8) -> str:
+    """The last lines of every log, for a failed test's report."""
+    parts = []
+    for path in [run / "engine.log", *sorted((run / "vms").glob("*/*.log"))]:
+        if path.is_file() and path.stat().st_size:
+            text = path.read_text(errors="replace").splitlines()[-lines:]
+            parts.append("\n".join([f"--- {path.relative_to(run)}", *text]))
+    return "\n".join(parts)

@@ -1,0 +1,267 @@
+"""The one vocabulary of operations: what tests, faults, procedures and searches do to a deployment.
+
+Every operation that changes something records it, and returns only once its effect was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from drharness.deployment import provision
+from drharness.engines.client import RemoteError, result
+from drharness.engines.protocol import Cut, Machine, Machines, RegionCut
+from drharness.errors import DrHarnessError, EngineLost
+from drharness.history import store
+from drharness.history.event import Data
+from drharness.history.recorder import Recorder
+from drharness.kernel.waiting import wait_until
+from drharness.topology import Topology, addresses
+
+_CLIENT = "drharness.components.client"
+_DBMS = "drharness.dbms"
+_DNS = "drharness.dns.control"
+_PORTS = {
+    "configserver": addresses.MANAGEMENT_PORT,
+    "csproxy": addresses.MANAGEMENT_PORT,
+    "application": addresses.APPLICATION_PORT,
+    "lca": addresses.LCA_PORT,
+}
+NOT_YET = (RemoteError, EngineLost)
+
+
+class Operations:
+    """Operations on one deployment.
+
+    :ivar topology: what it consists of
+    :ivar recorder: where events go
+    :ivar evidence: the run's directory
+    """
+
+    def __init__(
+        self, topology: Topology, machines: Machines, recorder: Recorder, evidence: Path
+    ) -> None:
+        self.topology = topology
+        self.recorder = recorder
+        self.evidence = evidence
+        self._machines = machines
+        self._cuts: list[Cut] = []
+
+    # -- machines --------------------------------------------------------------------------
+
+    def machine(self, vm: str) -> Machine:
+        """The VM of that id."""
+        return self._machines.machine(vm)
+
+    def is_on(self, vm: str) -> bool:
+        """Whether the VM has power, as the out-of-band management sees it."""
+        return self.machine(vm).is_on
+
+    def power_off(self, *vms: str, cause: str = "") -> None:
+        """Pull the power; what is off already stays off."""
+        running = [vm for vm in vms if self.is_on(vm)]
+        self._machines.power_off(*running)
+        self._record_state(running, "off", cause)
+
+    def power_on(self, *vms: str, hold: bool = False, cause: str = "") -> None:
+        """Boot, or let a held VM go on; ``hold``: prepare the VM but start no service."""
+        started = [vm for vm in vms if not self.is_on(vm)]
+        self._machines.power_on(*vms, hold=hold)
+        self._record_state(started, "on", cause)
+
+    def reboot(self, *vms: str, cause: str = "") -> None:
+        """Off and on: memory is lost, the disk is kept."""
+        self.power_off(*vms, cause=cause)
+        self.power_on(*vms, cause=cause)
+
+    def freeze(self, *vms: str, cause: str = "") -> None:
+        """Stop every process; the kernels still answer."""
+        self._machines.freeze(*vms)
+        self._record_state(vms, "frozen", cause)
+
+    def thaw(self, *vms: str, cause: str = "") -> None:
+        """Let frozen VMs go on."""
+        self._machines.thaw(*vms)
+        self._record_state(vms, "thawed", cause)
+
+    def _record_state(self, vms: Sequence[str], state: str, cause: str) -> None:
+        for vm in vms:
+            self.recorder.record("vm", id=vm, state=state, cause=cause)
+
+    def cut(self, *cuts: Cut) -> None:
+        """Apply cuts, one way each for a :class:`RegionCut`."""
+        for cut in cuts:
+            self._machines.cut(cut)
+            self._cuts.append(cut)
+            self.recorder.record("net", type="cut", what=_described(cut))
+
+    def heal(self, *cuts: Cut) -> None:
+        """Undo these cuts and only these."""
+        for cut in cuts:
+            self._machines.heal(cut)
+            self._cuts.remove(cut)
+            self.recorder.record("net", type="heal", what=_described(cut))
+
+    def are_cut(self, one: str, other: str) -> bool:
+        """Whether something between two regions is cut, in any direction."""
+        return any(isinstance(c, RegionCut) and {c.source, c.target} == {one, other} for c in self._cuts)
+
+    def reach(
+        self, source: str, targets: Sequence[tuple[str, int]], timeout: float = 0.5
+    ) -> list[str]:
+        """Try new TCP connections from a VM: per target ok, refused, reset, unreachable or timeout."""
+        found: list[str] = self.machine(source).call(
+            "drharness.engines.agent.reach:probe",
+            {"targets": [list(t) for t in targets], "timeout": timeout},
+        )
+        for (host, port), outcome in zip(targets, found, strict=True):
+            self.recorder.record(
+                "reach", src=source, dst=f"{host}:{port}", conn="new", res=outcome
+            )
+        return found
+
+    # -- database --------------------------------------------------------------------------
+
+    def database(self, region: str, function: str, *, timeout: float = 10.0, **kwargs: Any) -> Any:
+        """Call ``"module:function"`` of ``drharness.dbms`` in a region's DBMS VM."""
+        vm = self.topology.dbms(region).id
+        # The function keeps the deadline itself and says what it saw; the agent's comes later.
+        return self.machine(vm).call(
+            f"{_DBMS}.{function}", {**kwargs, "timeout": timeout}, timeout=timeout + 2.0
+        )
+
+    def database_status(self, region: str, *, timeout: float = 5.0) -> dict[str, Any]:
+        """What a region's database says of itself; ``accepting`` is false when it does not answer."""
+        status: dict[str, Any] = self.database(region, "server:status", timeout=timeout)
+        return status
+
+    def set_firewall(
+        self, region: str, *, block: Sequence[str] = (), unblock: Sequence[str] = ()
+    ) -> list[str]:
+        """Set the guide's rules on a region's DBMS VM; the command lines that changed something."""
+        done: list[str] = self.machine(self.topology.dbms(region).id).call(
+            "drharness.firewall.iptables:apply",
+            {"block": list(block), "unblock": list(unblock), "port": addresses.POSTGRES_PORT},
+        )
+        return done
+
+    # -- names -----------------------------------------------------------------------------
+
+    def switch_names(self, region: str) -> dict[str, Any]:
+        """Let DNS answer both Framework names with a region's addresses, in one change."""
+        records = provision.framework_records(self.topology, region)
+        return self.set_names(records)
+
+    def set_names(self, records: Mapping[str, Sequence[str]], ttl: int | None = None) -> dict[str, Any]:
+        """Change names at the DNS server; ``ttl`` in seconds, default the topology's."""
+        done: dict[str, Any] = self.machine("dns").call(
+            f"{_DNS}:change_records",
+            {
+                "records": {name: list(found) for name, found in records.items()},
+                "ttl": self.topology.ttl if ttl is None else ttl,
+            },
+        )
+        return done
+
+    def look_up(self, vm: str, name: str, server: str = "127.0.0.1") -> dict[str, Any]:
+        """What a VM's resolver (or the server named) answers for a name."""
+        answer: dict[str, Any] = self.machine(vm).call(
+            f"{_DNS}:lookup", {"name": name, "server": server}
+        )
+        return answer
+
+    def flush_names(self, vm: str) -> dict[str, Any]:
+        """Clear an Application VM's DNS cache."""
+        done: dict[str, Any] = self.machine(vm).call(f"{_DNS}:flush")
+        return done
+
+    # -- components ------------------------------------------------------------------------
+
+    def component_status(self, component: str, *, timeout: float = 5.0) -> dict[str, Any]:
+        """What a component says of itself.
+
+        :raises RemoteError: it does not answer
+        """
+        it = self.topology.component(component)
+        status: dict[str, Any] = self.machine(it.vm).call(
+            f"{_CLIENT}:component_status", {"port": _PORTS[it.kind], "timeout": timeout}
+        )
+        return status
+
+    def set_mode(self, component: str, mode: str) -> dict[str, Any]:
+        """Set a component's execution mode through its VM's Local Control Agent."""
+        it = self.topology.component(component)
+        done: dict[str, Any] = self.machine(it.vm).call(
+            f"{_CLIENT}:set_mode", {"name": it.kind, "mode": mode}
+        )
+        return done
+
+    def wait_component(
+        self, component: str, what: str, wanted: Mapping[str, object], *, timeout: float
+    ) -> dict[str, Any]:
+        """Wait until a component's status has these values.
+
+        :param what: what that state is called, for the error
+        :raises WaitTimeout: with the last status, or why there was none
+        """
+        last: dict[str, Any] = {}
+
+        def probe() -> dict[str, Any] | None:
+            last.clear()
+            last.update(self.component_status(component, timeout=1.0))
+            return last if all(last.get(k) == v for k, v in wanted.items()) else None
+
+        return wait_until(
+            probe,
+            f"{component} {what}",
+            timeout=timeout,
+            interval=0.02,
+            retry_on=NOT_YET,
+            describe=lambda: _short(last),
+        )
+
+    def on_all(
+        self, vms: Sequence[str], function: str, *, timeout: float = 10.0, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Call a function in several VMs at once; VM to value, or to the error met there."""
+        asked = [
+            (vm, self.machine(vm).submit("call", timeout=timeout, function=function, kwargs=kwargs))
+            for vm in vms
+        ]
+        out: dict[str, Any] = {}
+        for vm, future in asked:
+            try:
+                out[vm] = result(future, f"{vm}: {function}", timeout)
+            except DrHarnessError as error:
+                out[vm] = error
+        return out
+
+    def events_of(self, component: str) -> list[Data]:
+        """What a component has recorded so far."""
+        it = self.topology.component(component)
+        path = self.evidence / "vms" / it.vm / "events" / f"{it.kind}.jsonl"
+        return store.read(path, may_be_torn=True) if path.exists() else []
+
+    def canary(self, region: str, value: str, *, deadline: float) -> dict[str, Any]:
+        """Write and read back one object through a region's proxy; ``{"ok", "write", "read"}``."""
+        vms = [v.id for v in self.topology.vms_of(region, "application") if self.is_on(v.id)]
+        if not vms:
+            raise EngineLost(f"{region}: no Application VM is on")
+        seen: dict[str, Any] = self.machine(vms[0]).call(
+            f"{_CLIENT}:canary",
+            {"key": f"canary/{region}", "val": value, "deadline": deadline},
+            timeout=2 * deadline + 5.0,
+        )
+        return seen
+
+
+def _described(cut: Cut) -> dict[str, str]:
+    if isinstance(cut, RegionCut):
+        return {"source": cut.source, "target": cut.target}
+    return {"vm": cut.vm, "direction": cut.direction}
+
+
+def _short(status: Mapping[str, Any]) -> str:
+    shown = ("role", "mode", "status", "reason", "master", "db", "epoch", "seq")
+    return ", ".join(f"{key}={status[key]!r}" for key in shown if key in status) or "no answer"
