@@ -60,6 +60,7 @@ class Background:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            await closing()
 
         self.run(cancel())
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -161,7 +161,7 @@ def booted(background: Background, vm: VmEnvironment) -> Iterator[str]:
     """The DNS VM's process, running; gives its control socket's path."""
     stop = background.begin(process.main(vm))
     path = vm.argv[3]
-    waiting.wait_until(lambda: Path(path).exists(), "control socket", timeout=5)
+    waiting.wait_until(lambda: vm.lines[1:], "DNS server", timeout=5)
     yield path
     stop()
 
@@ -182,8 +182,9 @@ def test_a_rebooted_server_serves_what_it_served(
     asyncio.run(control.change_records({P: ["10.82.1.11"]}, 1, path=booted))
     before = asyncio.run(control.zone(path=booted))
     argv = [*vm.argv[:3], booted + "2", *vm.argv[4:]]
-    stop = background.begin(process.main(VmEnvironment(argv, vm.disk)))
-    waiting.wait_until(lambda: Path(argv[3]).exists(), "control socket", timeout=5)
+    rebooted = VmEnvironment(argv, vm.disk)
+    stop = background.begin(process.main(rebooted))
+    waiting.wait_until(lambda: rebooted.lines, "DNS server", timeout=5)
     after = asyncio.run(control.zone(path=argv[3]))
     stop()
     assert {**after, "port": 0} == {**before, "port": 0}

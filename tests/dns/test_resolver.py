@@ -297,8 +297,9 @@ def test_the_process_answers_with_the_vms_options(
 ) -> None:
     path = str(tmp_path / "p")
     argv = ["-port", "0", "-upstream", "127.0.0.1", "-upstream-port", str(server.port)]
-    stop = background.begin(process.main(VmEnvironment([*argv, "-control", path], Files(tmp_path))))
-    waiting.wait_until(lambda: Path(path).exists(), "control socket", timeout=5)
+    vm = VmEnvironment([*argv, "-control", path], Files(tmp_path))
+    stop = background.begin(process.main(vm))
+    waiting.wait_until(lambda: vm.lines, "resolver", timeout=5)
     port = asyncio.run(control.stats(path=path))["port"]
     assert asyncio.run(control.lookup(P, "127.0.0.1", port))["addresses"] == ["10.81.1.11"]
     stop()

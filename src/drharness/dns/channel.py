@@ -24,7 +24,49 @@ Verb = Callable[[dict[str, Any]], dict[str, Any]]
 """Takes the request without ``do``; raises UsageError or OSError for what cannot be done."""
 
 
-async def serve(path: str, verbs: Mapping[str, Verb]) -> asyncio.Server:
+class Channel:
+    """A control socket being served."""
+
+    def __init__(self, verbs: Mapping[str, Verb]) -> None:
+        self.verbs = verbs
+        self.sessions: dict[asyncio.Transport, None] = {}
+        self.server: asyncio.Server | None = None
+
+    def close(self) -> None:
+        """Stop listening and end all connections."""
+        if self.server is not None:
+            self.server.close()
+        for transport in list(self.sessions):
+            transport.abort()
+
+
+class _Session(asyncio.Protocol):
+    """One connection: lines in, lines out."""
+
+    def __init__(self, owner: Channel) -> None:
+        self._owner = owner
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._owner.sessions[transport] = None
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        assert self._transport is not None
+        for line in lines:
+            self._transport.write(json.dumps(_answer(line, self._owner.verbs)).encode() + b"\n")
+        if len(self._buffer) > MAX_LINE:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None:
+            self._owner.sessions.pop(self._transport, None)
+
+
+async def serve(path: str, verbs: Mapping[str, Verb]) -> Channel:
     """Listen for requests; a socket file that a dead process left is replaced.
 
     :raises StartupFailed: the path is too long, in use by a living process, or cannot be made
@@ -32,19 +74,14 @@ async def serve(path: str, verbs: Mapping[str, Verb]) -> asyncio.Server:
     if len(os.fsencode(path)) > MAX_PATH:
         raise StartupFailed(f"option -control: expected at most {MAX_PATH} bytes, got {path!r}.")
     _clear(path)
-
-    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                writer.write(json.dumps(_answer(line, verbs)).encode() + b"\n")
-                await writer.drain()
-        writer.close()
-
+    made = Channel(verbs)
+    loop = asyncio.get_running_loop()
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        return await asyncio.start_unix_server(session, path, limit=MAX_LINE)
+        made.server = await loop.create_unix_server(lambda: _Session(made), path)
     except OSError as error:
         raise StartupFailed(f"DNS: cannot listen on {path}: {error.strerror or error}.") from error
+    return made
 
 
 def _clear(path: str) -> None:

@@ -57,7 +57,7 @@ class Resolver:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._tcp = transport.Tcp(self._on_message)
         self._udp: socket.socket | None = None
-        self._control: asyncio.Server | None = None
+        self._control: channel.Channel | None = None
 
     async def start(self, *, control: str = "") -> None:
         """Begin to answer; ``control`` is the path of the control socket, if there is to be one.
@@ -65,17 +65,15 @@ class Resolver:
         :raises StartupFailed: an address, port or path cannot be had
         """
         udp, tcp = transport.bind(self.address, self.port)
+        self._udp, self.port = udp, udp.getsockname()[1]
+        asyncio.get_running_loop().add_reader(udp, self._drain, udp)
         try:
+            await self._tcp.listen(tcp)
             if control:
                 self._control = await channel.serve(control, self.verbs())
         except BaseException:
-            udp.close()
-            tcp.close()
+            self.close()
             raise
-        self.port = udp.getsockname()[1]
-        self._udp = udp
-        asyncio.get_running_loop().add_reader(udp, self._drain, udp)
-        await self._tcp.listen(tcp)
 
     def close(self) -> None:
         """Stop answering and free the port."""
