@@ -63,11 +63,12 @@ def _banned(source: Source) -> Iterator[str]:
         elif found.top == "random" and found.name:
             yield source.at(found.node, "randomness comes from environment.rng")
     for node in ast.walk(source.tree):
-        name = node.attr if isinstance(node, ast.Attribute) else ""
-        if name in banned:
-            yield source.at(node, f"{name}: {banned[name]}")
-        elif name and dotted(node).startswith("os.") and dotted(node) != "os.getpid":
-            yield source.at(node, f"{dotted(node)}: the world only through the environment")
+        if isinstance(node, ast.Attribute):
+            name = dotted(node)
+            if node.attr in banned:
+                yield source.at(node, f"{node.attr}: {banned[node.attr]}")
+            elif name.startswith("os.") and name != "os.getpid":
+                yield source.at(node, f"{name}: the world only through the environment")
         elif isinstance(node, ast.Call) and dotted(node.func) == "open":
             yield source.at(node, "files only through environment.disk")
         elif isinstance(node, ast.Global):

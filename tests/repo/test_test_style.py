@@ -25,12 +25,18 @@ def style_violations(root: Path) -> Iterator[str]:
             name = dotted(node) if isinstance(node, ast.Attribute) else ""
             if name in REFUSED_CALLS or name in REFUSED_MARKS:
                 yield source.at(node, f"{name}: a test that is not run proves nothing")
-            elif isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            elif isinstance(node, ast.ClassDef) and _is_collected(node):
                 yield source.at(node, f"{node.name}: tests are plain functions")
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 words = node.name.split("_")
                 if words[0] == "test" and (len(words) < 4 or re.search(r"_\d+$", node.name)):
                     yield source.at(node, f"{node.name}: name the claim, in three words or more")
+
+
+def _is_collected(node: ast.ClassDef) -> bool:
+    """Whether pytest takes it for a class of tests; ``__test__ = False`` says that it is none."""
+    said = {ast.unparse(statement) for statement in node.body}
+    return node.name.startswith("Test") and "__test__ = False" not in said
 
 
 def test_tests_keep_to_the_style(repo_root: Path) -> None:
