@@ -32,7 +32,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "firewall": PURE_DATA | {"components", "dbms", "dns"},
     "engines": PURE_DATA | {"components", "dbms", "dns", "firewall"},
     "checks": PURE_DATA,
-    # A deployment judges its own history, and the outcome of a procedure says what it took and lost.
+    # A deployment judges its history; the outcome of a procedure says what it took and lost.
     "deployment": RUNNING | {"checks"},
     "faults": DRIVING,
     "procedures": DRIVING | {"checks"},
