@@ -108,7 +108,7 @@ class Operations:
         return any(isinstance(c, RegionCut) and {c.source, c.target} == {one, other} for c in self._cuts)
 
     def reach(
-        self, source: str, targets: Sequence[tuple[str, int]], timeout: float = 0.5
+        self, source: str, targets: Sequence[tuple[str, int]], timeout: float = 0.3
     ) -> list[str]:
         """Try new TCP connections from a VM: per target ok, refused, reset, unreachable or timeout."""
         found: list[str] = self.machine(source).call(

@@ -1,0 +1,202 @@
+"""Full failover (FLO-1): every VM of the active region is down; the other region takes over.
+
+The order is what matters: the old database is fenced before the new one is promoted, opened only
+then, and the names move only once a master is ready behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drharness.deployment import provision
+from drharness.deployment.operations import NOT_YET
+from drharness.errors import DrHarnessError, WaitTimeout
+from drharness.kernel.waiting import wait_until
+from drharness.procedures.procedure import Procedure
+from drharness.procedures.step import Context, Step, StepFailed, StepRefused
+from drharness.topology import addresses
+
+
+def full_failover(to: str = "region2") -> Procedure:
+    """The procedure that makes region ``to`` the active one.
+
+    :param to: the region that survives
+    """
+    return Procedure("full_failover", to, _STEPS)
+
+
+def _preflight(context: Context) -> dict[str, Any]:
+    """Is there a database to promote, with all it received replayed, and is there DNS?"""
+    region = context.to
+    status = _standby_ready(context)
+    if status["recv"] != status["replay"] and status["in_recovery"]:
+        status = _replayed(context)
+    for vm in ("dns", *[v.id for v in context.topology.vms_of(region, "dbms")]):
+        if not context.operations.is_on(vm):
+            raise StepRefused(f"{vm} is powered off: {region} cannot take over.")
+    return {k: status[k] for k in ("in_recovery", "recv", "replay", "tli", "epoch", "seq")}
+
+
+def _standby_ready(context: Context) -> dict[str, Any]:
+    try:
+        status = context.operations.database_status(context.to)
+    except DrHarnessError as error:
+        raise StepRefused(f"the database of {context.to} cannot be asked: {error}") from error
+    if not status["accepting"]:
+        raise StepRefused(f"the database of {context.to} does not answer: {status['error']}")
+    return status
+
+
+def _replayed(context: Context) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+
+    def caught_up() -> bool:
+        seen.update(context.operations.database_status(context.to))
+        return bool(seen["recv"] == seen["replay"])
+
+    try:
+        wait_until(
+            caught_up,
+            f"{context.to}'s database to replay what it received",
+            timeout=context.topology.profile.d_rep,
+            interval=0.02,
+            describe=lambda: f"received {seen['recv']}, replayed {seen['replay']}",
+        )
+    except WaitTimeout as error:
+        raise StepRefused(str(error)) from error
+    return seen
+
+
+def _fence(context: Context) -> dict[str, Any]:
+    """Power the old database off out of band, and see that nobody can reach it."""
+    vm = context.topology.dbms(context.old)
+    context.operations.power_off(vm.id, cause="fence")
+    if context.operations.is_on(vm.id):
+        raise StepFailed(f"{vm.id} is still on after it was powered off")
+    target = (vm.address, addresses.POSTGRES_PORT)
+    witnesses = context.reachable("application")[:1]
+    seen = {w: context.operations.reach(w, [target])[0] for w in witnesses}
+    if "ok" in seen.values():
+        raise StepFailed(f"{vm.id} is powered off, yet {vm.address} accepts connections: {seen}")
+    return {"power": "off", "reach": seen}
+
+
+def _promote(context: Context) -> dict[str, Any]:
+    """Promote by signal; seen to be out of recovery, in a new epoch, and taking a write."""
+    limit = context.topology.profile.rto_bound
+    done: dict[str, Any] = context.operations.database(
+        context.to,
+        "promotion:promote",
+        token=context.token,
+        plan=context.plan,
+        timeout=limit,
+    )
+    status = context.operations.database_status(context.to)
+    if not status["writable"] or status["epoch"] != done["token"]:
+        raise StepFailed(f"{context.to}'s database is not writable after its promotion: {status}")
+    return done
+
+
+def _unblock(context: Context) -> dict[str, Any]:
+    """Delete the guide's rule for the own Framework; proven by connections from those VMs.
+
+    They are powered on with their services held, so that nothing of the Framework starts yet.
+    """
+    subnet = addresses.subnet(context.topology.number(context.to), "framework")
+    changed = context.operations.set_firewall(context.to, unblock=[subnet])
+    target = (context.topology.dbms(context.to).address, addresses.POSTGRES_PORT)
+    vms = [vm.id for vm in context.topology.vms_of(context.to, "framework")]
+    held = [vm for vm in vms if not context.operations.is_on(vm)]
+    context.operations.power_on(*held, hold=True, cause="unblock")
+    seen = {vm: context.operations.reach(vm, [target])[0] for vm in vms}
+    if set(seen.values()) != {"ok"}:
+        raise StepFailed(f"the database of {context.to} is not open to its Framework: {seen}")
+    return {"commands": changed, "reach": seen}
+
+
+def _start_framework(context: Context) -> dict[str, Any]:
+    """Start the Framework VMs, make P primary and B backup, and see the master at work."""
+    operations, limit = context.operations, context.topology.profile.rto_bound
+    vms = [vm.id for vm in context.topology.vms_of(context.to, "framework")]
+    operations.power_on(*vms, cause="start-framework")
+    seen: dict[str, Any] = {}
+    for side, mode in (("p", "primary"), ("b", "backup")):
+        server = f"{context.to}-framework-{side}.configserver"
+        wait_until(
+            lambda name=server, wanted=mode: operations.set_mode(name, wanted),
+            f"the Local Control Agent of {context.to}-framework-{side}",
+            timeout=limit,
+            retry_on=NOT_YET,
+        )
+        wanted = {"role": mode, "db": context.to} if mode == "primary" else {"role": mode}
+        seen[server] = operations.wait_component(server, f"is {mode}", wanted, timeout=limit)
+    return {server: _place(status) for server, status in seen.items()}
+
+
+def _place(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: status.get(k) for k in ("role", "db", "epoch", "seq")}
+
+
+def _switch_names(context: Context) -> dict[str, Any]:
+    """Both names in one change; seen in the answers of the authoritative server."""
+    done = context.operations.switch_names(context.to)
+    for vm in context.reachable("application")[:1]:
+        for name, wanted in provision.framework_records(context.topology, context.to).items():
+            answer = context.operations.look_up(vm, name, addresses.DNS_SERVER)
+            if answer["addresses"] != wanted:
+                raise StepFailed(f"{name} is {answer['addresses']}, expected {wanted} (asked {vm})")
+    return done
+
+
+def _flush(context: Context) -> dict[str, Any]:
+    """Clear the cache of every proxy's host; seen in what each of them resolves now."""
+    flushed = {}
+    records = provision.framework_records(context.topology, context.to)
+    for region in context.topology.regions:
+        for vm in context.vms(region, "application"):
+            done = context.operations.flush_names(vm)
+            for name, wanted in records.items():
+                answer = context.operations.look_up(vm, name)
+                if answer["addresses"] != wanted:
+                    raise StepFailed(f"{vm} resolves {name} to {answer}, expected {wanted}")
+            flushed[vm] = done["flushed"]
+    return flushed
+
+
+def _reconnect(context: Context) -> dict[str, Any]:
+    """Every living proxy works against the new master, and a change goes through each region."""
+    operations, profile = context.operations, context.topology.profile
+    epoch = operations.database_status(context.to)["epoch"]
+    wanted = {"mode": "normal", "epoch": epoch}
+    limit = profile.rto_bound + profile.ttl
+    hosts = context.reachable("application")
+    for vm in hosts:
+        operations.wait_component(f"{vm}.csproxy", "in normal mode", wanted, timeout=limit)
+    seen = {}
+    for region in {context.topology.vm(vm).region: None for vm in hosts}:
+        seen[region] = wait_until(
+            lambda name=region: _canary(context, name),
+            f"a change through {region}'s proxy",
+            timeout=limit,
+            retry_on=NOT_YET,
+        )
+    return seen
+
+
+def _canary(context: Context, region: str) -> dict[str, Any] | None:
+    deadline = context.topology.profile.op_deadline
+    seen = context.operations.canary(region, context.token, deadline=deadline)
+    return {"seq": seen["write"].get("seq")} if seen["ok"] else None
+
+
+_STEPS = (
+    Step("preflight", "FLO-1", "{to}-dbms", _preflight),
+    Step("fence", "DBM-5", "{old}-dbms", _fence),
+    Step("promote", "DBM-2", "{to}-dbms", _promote),
+    Step("unblock", "DBM-5", "{to}-dbms", _unblock),
+    Step("start-framework", "CFG-4", "{to}-framework", _start_framework),
+    Step("switch-names", "DNS-1", "dns", _switch_names),
+    Step("flush", "DNS-4", "application VMs", _flush),
+    Step("reconnect", "PXY-4", "application VMs", _reconnect),
+)
