@@ -1,7 +1,8 @@
 """What every component has in common: its agent, its execution mode, its status, its claims.
 
-An application connects to the Local Control Agent of its VM on the loopback, reports itself, takes
-its execution mode from it, and records a ``comp`` event at every change and every sampling interval.
+An application connects to the Local Control Agent of its VM on the loopback, reports itself and
+takes its execution mode from it; it records a ``comp`` event at every change and every sampling
+interval.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class App(wire.Quiet):
         await self.listen(port, Management(status, dump))
 
     def changed(self, status: str = "") -> None:
-        """Something other than the place in the commit order changed: tell the agent and the run."""
+        """Tell the agent and the run, if more than the place in the commit order changed."""
         if status:
             self.status = status
         claims = self._claims()

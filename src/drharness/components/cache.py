@@ -79,9 +79,7 @@ class Cache:
         return hashlib.sha256(msgspec.json.encode(self.values(), order="sorted")).hexdigest()
 
 
-def common_prefix(
-    epochs: Sequence[EpochLine], *, current_seq: int, epoch: str, last: int
-) -> bool:
+def common_prefix(epochs: Sequence[EpochLine], *, current_seq: int, epoch: str, last: int) -> bool:
     """Whether a client that stopped at ``last`` in ``epoch`` holds a prefix of this database.
 
     :param epochs: the database's epoch table, oldest first

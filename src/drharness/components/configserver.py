@@ -1,7 +1,7 @@
 """Configuration Server: a primary/backup pair in front of the Configuration Database.
 
-The Local Control Agent says which of the pair is to be primary; a server *is* primary only while its
-database session holds the writer lock. In backup mode it follows its peer and refuses clients.
+The Local Control Agent says which of the pair is to be primary; a server *is* primary only while
+its database session holds the writer lock. In backup mode it follows its peer and refuses clients.
 """
 
 from __future__ import annotations
@@ -49,11 +49,9 @@ class ConfigServer(wire.Quiet):
         self.section = options.section or "confserv"
         conf = Conf.read(env.disk, self.path)
         self.port = conf.port(self.section, "port", addresses.CONFIGSERVER_PORT)
-        self.management = conf.port(
-            self.section, "management-port", addresses.MANAGEMENT_PORT
-        )
+        self.management = conf.port(self.section, "management-port", addresses.MANAGEMENT_PORT)
         self.master: Master | None = None
-        self._database = ("", 0)
+        self._database = {"db": "", "peer": ""}
         self._said = ""
         self._mode_set = asyncio.Event()
         self.follower = Follower(env)
@@ -67,12 +65,7 @@ class ConfigServer(wire.Quiet):
         """The fields of this component's ``comp`` events."""
         if self.master is not None:
             at = self.master.cache
-            host, port = self._database
-            region = region_of(host)
-            peer = f"{host}:{port}"
-            return {
-                "role": "primary", "db": region, "peer": peer, "epoch": at.epoch, "seq": at.seq
-            }  # fmt: skip
+            return {"role": "primary", **self._database, "epoch": at.epoch, "seq": at.seq}
         role = "backup" if self.app.mode == "backup" else "none"
         at = self.follower.cache if role == "backup" else Cache()
         return {"role": role, "db": "", "peer": "", "epoch": at.epoch, "seq": at.seq}
@@ -138,31 +131,33 @@ class ConfigServer(wire.Quiet):
             self.app.changed("Initializing" if not self._said else "ServiceUnavailable")
             try:
                 await self._hold()
-            except (StoreError, SessionOver) as error:
+            except (StoreError, SessionOver, TimeoutError) as error:
                 self._say(f"{type(error).__name__}: {error}")
             await asyncio.sleep(self.env.profile.retry)
 
     async def _hold(self) -> None:
         """Take the writer lock and be primary until the session is lost.
 
-        :raises StoreError, SessionOver: why not, or why no longer
+        :raises StoreError, SessionOver, TimeoutError: why not, or why no longer
         """
         conf = Conf.read(self.env.disk, self.path)
         section = conf.text(self.section, "server", "dbserver")
-        database = (conf.text(section, "dbserver"), conf.port(section, "dbport", 5432))
+        host = conf.text(section, "dbserver")
+        port = conf.port(section, "dbport", addresses.POSTGRES_PORT)
         store = self.env.open_store(conf.section(section))
         try:
-            await store.open()
-            if not await store.acquire_writer_lock():
-                self._say("the writer lock is held by another Configuration Server")
-                return
-            snapshot = await store.load()
+            async with asyncio.timeout(2 * self.env.profile.d):
+                await store.open()
+                if not await store.acquire_writer_lock():
+                    self._say("the writer lock is held by another Configuration Server")
+                    return
+                snapshot = await store.load()
             page = conf.count("history-log", "max-records", 1000, low=1, high=1000)
             peer = conf.text(self.section, "peer", "")
             self.master = Master(self.env, store, snapshot, peer=peer, page=page)
-            self._database = database
+            self._database = {"db": region_of(host), "peer": f"{host}:{port}"}
             self._say("")
-            self.env.log(f"primary at {snapshot.epoch}/{snapshot.seq} on {database[0]}")
+            self.env.log(f"primary at {snapshot.epoch}/{snapshot.seq} on {host}")
             self.app.changed("Running")
             await self.master.run()
         finally:
@@ -197,9 +192,7 @@ class Follower(wire.Quiet):
 
     async def follow(self, host: str, port: int) -> None:
         """Stay connected to the peer while it is primary; ends only by cancellation."""
-        peer = wire.Peer(
-            self.env, "ConfigServer", [host], port, handler=self, login=self._login
-        )
+        peer = wire.Peer(self.env, "ConfigServer", [host], port, handler=self, login=self._login)
         await peer.run()
 
     async def _login(self, link: wire.Link) -> None:

@@ -1,9 +1,9 @@
 """Configuration Server Proxy: a region's own copy of the configuration data.
 
-Both proxies of a pair follow the master; the primary one serves the region's applications. Reads are
-answered from memory, writes are forwarded. Without a master the proxy is in limited mode: reads and
-new logins go on, writes are refused at once. While it reads everything again after a session could
-not be restored, it stays in limited mode and keeps serving the old state, until the new one
+Both proxies of a pair follow the master; the primary one serves the region's applications. Reads
+are answered from memory, writes are forwarded. Without a master the proxy is in limited mode: reads
+and new logins go on, writes are refused at once. While it reads everything again after a session
+could not be restored, it stays in limited mode and keeps serving the old state, until the new one
 replaces it in one step.
 """
 
@@ -125,15 +125,11 @@ class CsProxy(wire.Quiet):
                 self.clients[link] = body
                 session = f"{self.env.rng.getrandbits(64):016x}"
                 me = self.env.component
-                link.reply(
-                    number, Registered(session, me, cache.epoch, cache.seq, mode=self.mode)
-                )
+                link.reply(number, Registered(session, me, cache.epoch, cache.seq, mode=self.mode))
             case Read(key):
                 dbid, val = cache.objects.get(key, (0, None))
                 found = key in cache.objects
-                link.reply(
-                    number, Value(key, found, cache.epoch, cache.seq, self.mode, val, dbid)
-                )
+                link.reply(number, Value(key, found, cache.epoch, cache.seq, self.mode, val, dbid))
             case ChangeConfig():
                 self._write(link, number, body)
             case _:

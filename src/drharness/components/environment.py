@@ -70,7 +70,10 @@ class Environment(Protocol):
         """Append a line to the component's log (time and component are added)."""
 
     def record(self, kind: str, /, **fields: Any) -> None:
-        """Append an event to the run's history; ``t`` and ``v`` are added. Never lost by a power-off."""
+        """Append an event to the run's history; ``t`` and ``v`` are added.
+
+        It is never lost by a power-off.
+        """
 
     async def resolve(self, name: str) -> list[str]:
         """IPv4 addresses of a host name: hosts file first, then the VM's name server.

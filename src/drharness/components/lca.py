@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,7 @@ from drharness.topology import addresses
 
 SERVICES = f"{CONF_DIR}/services.json"
 STATE = "/var/lib/drharness/lca.json"
+SIGNALS: Mapping[str, int] = {"SIGTERM": 15, "SIGKILL": 9}
 SHUTDOWN_S = 2.0  # between SIGTERM and SIGKILL
 
 
@@ -101,8 +102,8 @@ class Lca(wire.Quiet):
 
     async def run(self) -> None:
         """Listen, and keep every wanted component running."""
-        await self.app.listen(self.port, self)
-        await self.app.run(*(self._keep(entry) for entry in self.entries.values()))
+        keepers = [self._keep(entry) for entry in self.entries.values()]
+        await self.app.run(self.app.listen(self.port, self), *keepers)
 
     async def _keep(self, entry: Entry) -> None:
         name = entry.service.name
@@ -214,16 +215,16 @@ class Lca(wire.Quiet):
     async def _stop(self, entry: Entry) -> None:
         entry.wanted.clear()
         self._persist()
-        for how in (signal.SIGTERM, signal.SIGKILL):
+        for name, number in SIGNALS.items():
             if entry.child is None:
                 return
             entry.gone.clear()
-            entry.child.kill(how)
+            entry.child.kill(number)
             try:
                 async with asyncio.timeout(SHUTDOWN_S):
                     await entry.gone.wait()
             except TimeoutError:
-                self.env.log(f"{entry.service.name} has not ended after {how.name}")
+                self.env.log(f"{entry.service.name} has not ended after {name}")
 
     # -- disk ------------------------------------------------------------------------------
 

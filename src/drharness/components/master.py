@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from drharness.components import wire
 from drharness.components.cache import Cache, common_prefix
@@ -44,6 +46,7 @@ from drharness.components.store import (
 )
 
 PAGE = 1000  # objects in one line
+Answer = TypeVar("Answer")
 
 
 class SessionOver(Exception):
@@ -93,7 +96,9 @@ class Master(wire.Quiet):
         """Answer at once from memory, or queue for the database."""
         match body:
             case Register():
-                session = f"{self.env.rng.getrandbits(64):016x}"
+                # the random stream starts again with the component: the place tells spells apart
+                place = f"{self.cache.epoch}-{self.cache.seq}"
+                session = f"{place}-{self.env.rng.getrandbits(48):012x}"
                 self.clients[link] = Client(body.client, session, body.subscribe)
                 self._unsaved[session] = body.client
                 link.reply(number, self._registered(session))
@@ -146,7 +151,7 @@ class Master(wire.Quiet):
                     save_at = self._loop.time() + max(interval, profile.sampling)
                     await self._save_sessions()
                 if self._loop.time() >= ping_at:
-                    await self._ping()
+                    await self._proven(self.store.ping())
                     ping_at = self._loop.time() + interval
                 if await self._next(ping_at):
                     await self._do(self._jobs.popleft())
@@ -170,10 +175,11 @@ class Master(wire.Quiet):
                 return False
         return bool(self._jobs) and not self.store.lost.is_set()
 
-    async def _ping(self) -> None:
+    async def _proven(self, asked: Awaitable[Answer]) -> Answer:
+        """The database's answer; none, or an error, means that the session is over."""
         try:
             async with asyncio.timeout(self.env.profile.addp_timeout):
-                await self.store.ping()
+                return await asked
         except TimeoutError:
             raise SessionOver("no answer from the database") from None
         except StoreError as error:
@@ -182,10 +188,7 @@ class Master(wire.Quiet):
     async def _save_sessions(self) -> None:
         saved, self._unsaved = self._unsaved, {}
         for session, client in saved.items():
-            try:
-                await self.store.save_session(session, client, self.cache.seq)
-            except StoreError as error:
-                raise SessionOver(f"21-22138 history log not written: {error}") from error
+            await self._proven(self.store.save_session(session, client, self.cache.seq))
 
     async def _do(self, job: Job) -> None:
         waited = self._loop.time() - job.since
@@ -203,12 +206,21 @@ class Master(wire.Quiet):
 
     async def _change(self, job: Job, body: ChangeConfig) -> None:
         try:
-            commit = await self.store.apply(body.change())
+            # the store has a deadline of its own; this only bounds a store that does not keep it
+            async with asyncio.timeout(2 * self.env.profile.op_deadline):
+                commit = await self.store.apply(body.change())
+        except TimeoutError:
+            text = "no answer from the database"
+            job.link.reply(job.number, Error("unknown", "DBResponseTimedOut", text))
+            raise SessionOver(text) from None
         except StoreError as error:
             job.link.reply(job.number, as_error(error))
             if isinstance(error, Rejected):
                 return
             raise SessionOver(f"{type(error).__name__}: {error}") from error
+        if commit.seq <= self.cache.seq:  # this operation id was committed before
+            job.link.reply(job.number, acknowledgement(commit))
+            return
         if commit.seq != self.cache.seq + 1:
             text = f"commit {commit.seq} after {self.cache.seq}: another writer"
             job.link.reply(job.number, Error("unknown", "DBError", text))
@@ -225,9 +237,7 @@ class Master(wire.Quiet):
 
     async def _restore(self, job: Job, body: RestoreSession) -> None:
         at = self.cache
-        proven = common_prefix(
-            at.epochs, current_seq=at.seq, epoch=body.epoch, last=body.last
-        )
+        proven = common_prefix(at.epochs, current_seq=at.seq, epoch=body.epoch, last=body.last)
         if proven and await self._known(body.session):
             self.clients[job.link] = Client(body.client, body.session)
             self._unsaved[body.session] = body.client
@@ -241,17 +251,10 @@ class Master(wire.Quiet):
     async def _known(self, session: str) -> bool:
         if session in self._unsaved:
             return True
-        try:
-            return await self.store.session(session) is not None
-        except StoreError as error:
-            raise SessionOver(f"the database session is lost: {error}") from error
+        return await self._proven(self.store.session(session)) is not None
 
     async def _history(self, job: Job, body: HistoryLog) -> None:
-        try:
-            commits = await self.store.history(body.last, self.page)
-        except StoreError as error:
-            job.link.reply(job.number, as_error(error))
-            raise SessionOver(f"the database session is lost: {error}") from error
+        commits = await self._proven(self.store.history(body.last, self.page))
         events: list[Event] = []
         prev = body.last
         for commit in commits:
@@ -309,5 +312,3 @@ def as_error(error: StoreError) -> Error:
     cls, name = next(((c, n) for kind, c, n in kinds if isinstance(error, kind)), ("unknown", ""))
     notices = list(error.notices) if isinstance(error, Indeterminate) else []
     return Error(cls, name, str(error), error.sqlstate, notices)
-
-

@@ -325,7 +325,7 @@ AnyBody = (
 
 
 class Hello(msgspec.Struct, tag="hello", tag_field="t"):
-    """First line of a client: who it is and the keep-alive timeout the server shall use (s, 0 off)."""
+    """First line of a client: who it is, and the timeout the server shall use (s, 0 off)."""
 
     name: str
     addp: float = 0.0

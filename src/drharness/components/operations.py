@@ -78,7 +78,7 @@ class Ledger:
         """
         self._ops += 1
         f = "read" if isinstance(request, Read) else request.f
-        event = {
+        event: dict[str, Any] = {
             "proc": lane.proc,
             "opid": self.opid(),
             "f": f,
@@ -150,12 +150,8 @@ def refusal(refused: wire.Refused) -> Outcome:
 
 def _read(value: Value) -> Outcome:
     val = value.val if value.found else None
-    return Outcome(
-        "ok", {"val": val, "epoch": value.epoch, "seq": value.seq, "mode": value.mode}
-    )
+    return Outcome("ok", {"val": val, "epoch": value.epoch, "seq": value.seq, "mode": value.mode})
 
 
 def _written(done: Changed) -> Outcome:
-    return Outcome(
-        "ok", {"epoch": done.epoch, "seq": done.seq, "lsn": done.lsn, "mode": "normal"}
-    )
+    return Outcome("ok", {"epoch": done.epoch, "seq": done.seq, "lsn": done.lsn, "mode": "normal"})

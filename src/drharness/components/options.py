@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import configparser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from drharness.components.environment import Disk
@@ -36,7 +36,7 @@ class Options:
     app: str = ""
     file: str = ""
     section: str = ""
-    listen: str = "0.0.0.0"  # noqa: S104 - a server of the emulated VM
+    listen: str = "0.0.0.0"  # all interfaces of the VM
     lca: int = addresses.LCA_PORT
 
     @property
@@ -45,7 +45,7 @@ class Options:
         return "127.0.0.1" if self.listen == Options.listen else self.listen
 
 
-FLAGS = {
+FLAGS: Mapping[str, str] = {
     "-host": "host",
     "-port": "port",
     "-app": "app",
@@ -81,7 +81,7 @@ def _port(what: str, value: str) -> int:
 
 
 class Conf:
-    """A configuration file; every error names file, section, option, value and what was expected."""
+    """A configuration file; errors name file, section, option, value and what was expected."""
 
     def __init__(self, path: str, text: str) -> None:
         self.path = path

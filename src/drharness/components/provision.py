@@ -1,7 +1,7 @@
 """What is on the disks of freshly deployed VMs: configuration files and service lists. Pure.
 
-The files of a pair's two VMs in both regions differ only in the DBMS address and in which of the two
-names is the peer's, as the clone of a Framework VM should.
+The files of Framework VMs differ only in the DBMS address (by region) and in which of the two names
+is the peer's (by side), as those of a clone should.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from drharness.errors import UsageError
 from drharness.topology import Topology, Vm, addresses
 
 Sections = Mapping[str, Mapping[str, object]]
-KIND_MODULES = {
+FACTORIES: Mapping[str, str] = {
     "configserver": "drharness.components.configserver:main",
     "csproxy": "drharness.components.csproxy:main",
     "application": "drharness.components.application:main",
@@ -62,7 +62,7 @@ def _all(topology: Topology, vm_id: str) -> list[Service]:
     out = []
     for component in topology.components:
         if component.vm == vm_id:
-            default = KIND_MODULES[component.kind]
+            default = FACTORIES[component.kind]
             factory = topology.factory_of(component, default)
             argv = _argv(topology, vm, component.kind)
             out.append(Service(component.kind, factory, argv, _first_mode(vm, component.kind)))

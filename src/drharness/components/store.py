@@ -1,4 +1,4 @@
-"""The Configuration Database as a Configuration Server sees it: a small interface, two implementations.
+"""The Configuration Database as a Configuration Server sees it: an interface, two implementations.
 
 ``seq`` is the commit order: taken under a row lock inside the write's own transaction. An epoch is
 one period of one writable database: a random token stored at promotion. ``lsn`` is a bracket
@@ -21,7 +21,7 @@ class StoreError(Exception):
 
 
 class Unavailable(StoreError):
-    """No session: refused, timed out, reset or closed before the request was sent. Nothing happened."""
+    """No session: refused, timed out, reset or closed before sending. Nothing happened."""
 
 
 class ReadOnly(StoreError):
@@ -29,11 +29,11 @@ class ReadOnly(StoreError):
 
 
 class Rejected(StoreError):
-    """A constraint was violated (exists already, does not exist, compare failed). Nothing happened."""
+    """A constraint was violated (exists, does not exist, compare failed). Nothing happened."""
 
 
 class Indeterminate(StoreError):
-    """The session was lost, or the deadline passed, after the request was sent: it may have happened."""
+    """The session was lost, or the deadline passed, after sending: it may have happened."""
 
     def __init__(self, text: str, sqlstate: str = "", notices: tuple[str, ...] = ()) -> None:
         super().__init__(text, sqlstate)
@@ -102,7 +102,7 @@ class Store(Protocol):
         """
 
     async def acquire_writer_lock(self) -> bool:
-        """Try to become the one writer; held until the session ends. False: somebody else holds it."""
+        """Try to become the one writer until the session ends. False: somebody else holds it."""
 
     async def load(self) -> Snapshot:
         """Everything, in one consistent read."""

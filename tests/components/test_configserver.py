@@ -1,0 +1,405 @@
+"""The Configuration Server pair: who may write, what is acknowledged when, who is told what."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from drharness.components.link import Link, Quiet, Refused
+from drharness.components.messages import (
+    AllRead,
+    AnyBody,
+    ChangeConfig,
+    Changed,
+    Event,
+    HistoryLog,
+    HistoryLogSent,
+    ObjectList,
+    Read,
+    ReadAll,
+    Register,
+    Registered,
+    RestoreSession,
+    SessionRestored,
+    Value,
+)
+from drharness.components.store import Change
+from drharness.topology import addresses
+from tests.components.environment import World, play, until
+from tests.components.memory_store import MemoryStore
+
+P_VM, B_VM = "region1-framework-p", "region1-framework-b"
+P_CS, B_CS = f"{P_VM}.configserver", f"{B_VM}.configserver"
+PORT = addresses.CONFIGSERVER_PORT
+
+
+class Ear(Quiet):
+    """Remembers what a link was told, answers included in their order."""
+
+    def __init__(self) -> None:
+        self.heard: list[AnyBody] = []
+
+    def note(self, link: Link, body: AnyBody) -> None:
+        self.heard.append(body)
+
+    @property
+    def events(self) -> list[Event]:
+        """The events among it."""
+        return [body for body in self.heard if isinstance(body, Event)]
+
+
+async def primary(world: World, component: str = P_CS) -> None:
+    """A server that was made primary, and is."""
+    await world.start(component, "-lca", "0")
+    await until(lambda: world.last(component).get("role") == "primary", f"{component} primary")
+
+
+async def client(world: World, vm: str = P_VM) -> tuple[Link, Ear, Registered]:
+    """A subscribed client."""
+    ear = Ear()
+    link = await world.link(vm, PORT, ear)
+    return link, ear, await link.request(Register("c", subscribe=True), Registered, timeout=1.0)
+
+
+async def create(link: Link, key: str, val: object = 1) -> Changed:
+    """Create an object."""
+    return await link.request(ChangeConfig("create", key, val, opid=key), Changed, timeout=1.0)
+
+
+def test_a_primary_serves_reads_and_writes(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, _, registered = await client(world)
+        assert (registered.server, registered.epoch, registered.seq) == (P_CS, "e1", 0)
+        done = await create(link, "app/1", {"a": [1]})
+        assert (done.epoch, done.seq) == ("e1", 1)
+        value = await link.request(Read("app/1"), Value, timeout=1.0)
+        assert (value.found, value.val, value.dbid) == (True, {"a": [1]}, done.dbid)
+        missing = await link.request(Read("app/2"), Value, timeout=1.0)
+        assert (missing.found, missing.val) == (False, None)
+        claim = world.last(P_CS)
+        assert (claim["db"], claim["peer"]) == ("region1", "10.81.3.10:5432")
+
+    play(tmp_path, scenario)
+
+
+def test_only_one_server_of_a_pair_is_primary(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        await world.start(B_CS, "-lca", "0")
+        await until(lambda: world.logged("writer lock is held by another"), "B says why not")
+        await asyncio.sleep(5 * world.profile.retry)
+        assert world.last(B_CS)["role"] == "none"
+        link = await world.link(B_VM, PORT)
+        with pytest.raises(Refused, match="ServerNotPrimary") as refused:
+            await link.request(Register("c"), Registered, timeout=1.0)
+        assert refused.value.error.cls == "backup"
+
+    world = play(tmp_path, scenario)
+    assert not world.of("comp", id=B_CS, role="primary")
+
+
+def test_the_other_server_takes_the_lock_over(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, _, _ = await client(world)
+        await create(link, "app/1")
+        await world.start(B_CS, "-lca", "0")
+        world.children[P_CS].kill(9)
+        await until(lambda: world.last(B_CS).get("role") == "primary", "B primary")
+        assert world.last(B_CS)["seq"] == 1
+        link, _, _ = await client(world, B_VM)
+        assert (await create(link, "app/2")).seq == 2
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [("reachable", "connection refused"), ("read_only", "in recovery")],
+)
+def test_a_server_without_database_says_why_and_retries(
+    tmp_path: Path, break_it: str, reason: str
+) -> None:
+    async def scenario(world: World) -> None:
+        database = world.database("region1")
+        setattr(database, break_it, break_it == "read_only")
+        await world.start(P_CS, "-lca", "0")
+        await until(lambda: world.logged(reason), "the log says why")
+        assert world.last(P_CS)["role"] == "none"
+        setattr(database, break_it, break_it != "read_only")
+        await until(lambda: world.last(P_CS)["role"] == "primary", "primary after the repair")
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("loss", ["reset", "silence"])
+def test_a_lost_session_ends_the_role_and_all_links(tmp_path: Path, loss: str) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        database = world.database("region1")
+        link, _, _ = await client(world)
+        database.reachable = False
+        if loss == "reset":
+            database.drop_sessions()
+        else:
+            database.frozen.clear()
+        await link.ended
+        await until(lambda: world.last(P_CS)["role"] == "none", "not primary any more")
+        database.reachable = True
+        database.frozen.set()
+        await until(lambda: world.last(P_CS)["role"] == "primary", "primary again")
+
+    play(tmp_path, scenario)
+
+
+def test_an_event_comes_before_its_acknowledgement(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, ear, _ = await client(world)
+        _, other, _ = await client(world)
+        for n in range(1, 30):
+            done = await create(link, f"app/{n}", n)
+            assert ear.events[-1].seq == done.seq
+        await until(lambda: len(other.events) == 29, "the other client was told everything")
+        assert [(e.prev, e.seq) for e in other.events] == [(n - 1, n) for n in range(1, 30)]
+
+    play(tmp_path, scenario)
+
+
+def test_a_violated_constraint_is_refused_and_nothing_told(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, ear, _ = await client(world)
+        await create(link, "app/1")
+        with pytest.raises(Refused, match="exists") as refused:
+            await create(link, "app/1")
+        assert refused.value.error.cls == "rejected"
+        assert refused.value.error.sqlstate == "23505"
+        assert len(ear.events) == 1
+        assert link.open
+
+    play(tmp_path, scenario)
+
+
+def test_an_indeterminate_commit_is_unknown_and_reloads(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, ear, _ = await client(world)
+        world.database("region1").lose = True
+        with pytest.raises(Refused) as refused:
+            await create(link, "app/1")
+        assert refused.value.error.cls == "unknown"
+        await link.ended
+        assert not ear.events
+        await until(lambda: world.last(P_CS).get("seq") == 1, "reloaded, with the commit")
+
+    play(tmp_path, scenario)
+
+
+def test_a_commit_with_the_sync_warning_is_unknown_but_seen(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, ear, _ = await client(world)
+        world.database("region1").warn = True
+        with pytest.raises(Refused) as refused:
+            await create(link, "app/1")
+        assert refused.value.error.cls == "unknown"
+        assert "synchronous replication" in refused.value.error.notices[0]
+        assert [e.seq for e in ear.events] == [1]
+        assert link.open
+
+    play(tmp_path, scenario)
+
+
+def test_a_second_writer_in_the_database_is_noticed(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, ear, _ = await client(world)
+        world.database("region1").commit(Change("create", "by/somebody", 1))
+        with pytest.raises(Refused, match="another writer") as refused:
+            await create(link, "app/1")
+        assert refused.value.error.cls == "unknown"
+        assert not ear.events
+        await until(lambda: world.last(P_CS).get("seq") == 2, "reloaded")
+
+    play(tmp_path, scenario)
+
+
+def test_a_write_that_waited_too_long_is_not_done(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        database = world.database("region1")
+        link, _, _ = await client(world)
+        database.frozen.clear()
+        first = asyncio.create_task(create(link, "app/1"))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(create(link, "app/2"))
+        await asyncio.sleep(world.profile.op_deadline + 0.1)
+        database.frozen.set()
+        assert (await first).seq == 1
+        with pytest.raises(Refused) as refused:
+            await second
+        assert refused.value.error.cls == "unavailable"
+        assert "app/2" not in database.objects
+
+    play(tmp_path, scenario)
+
+
+def test_the_backup_follows_every_change(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, _, _ = await client(world)
+        await create(link, "app/1")
+        await world.start(B_CS)
+        await until(lambda: world.last(B_CS).get("seq") == 1, "the backup has read everything")
+        await create(link, "app/2")
+        await until(lambda: world.last(B_CS).get("seq") == 2, "the backup was told")
+        assert world.last(B_CS)["role"] == "backup"
+        assert world.last(B_CS)["peer"] == ""
+
+    play(tmp_path, scenario)
+
+
+async def restored(link: Link, known: Registered, epoch: str, last: int) -> SessionRestored:
+    """Ask for a session to be restored."""
+    asked = RestoreSession("c", known.session, epoch, last)
+    return await link.request(asked, SessionRestored, timeout=1.0)
+
+
+def test_a_restored_session_gets_what_it_missed(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, _, known = await client(world)
+        for n in range(1, 4):
+            await create(link, f"app/{n}")
+        ear = Ear()
+        again = await world.link(P_VM, PORT, ear)
+        await restored(again, known, "e1", 1)
+        page = await again.request(HistoryLog(1), HistoryLogSent, timeout=1.0)
+        assert [(e.prev, e.seq, e.history) for e in page.events] == [(1, 2, True), (2, 3, True)]
+        assert (page.more, page.epoch) == (False, "e1")
+        await create(link, "app/4")
+        await until(lambda: [e.seq for e in ear.events] == [4], "subscribed from there on")
+
+    play(tmp_path, scenario)
+
+
+def test_a_long_history_comes_in_pages(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        env = world.environment(P_CS)
+        path = "/etc/drharness/confserv.conf"
+        text = env.disk.read_text(path)
+        env.disk.write_text(path, text.replace("max-records=1000", "max-records=2"))
+        await primary(world)
+        link, _, known = await client(world)
+        for n in range(1, 6):
+            await create(link, f"app/{n}")
+        again = await world.link(P_VM, PORT)
+        await restored(again, known, "e1", 0)
+        seen: list[int] = []
+        more = True
+        while more:
+            last = seen[-1] if seen else 0
+            page = await again.request(HistoryLog(last), HistoryLogSent, timeout=1.0)
+            assert len(page.events) <= 2
+            seen += [e.seq for e in page.events]
+            more = page.more
+        assert seen == [1, 2, 3, 4, 5]
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "last", "allowed"),
+    [
+        ("e1", 2, True),  # all it has is in the new epoch's past
+        ("e1", 3, False),  # it saw a commit that the new epoch never had
+        ("e2", 3, True),
+        ("e2", 9, False),
+        ("e0", 1, False),
+        ("", 0, False),
+    ],
+)
+def test_only_a_proven_prefix_is_restored(
+    tmp_path: Path, epoch: str, last: int, allowed: bool
+) -> None:
+    async def scenario(world: World) -> None:
+        database = world.database("region1")
+        for n in (1, 2):
+            database.commit(Change("create", f"app/{n}", n))
+        database.promote("e2")
+        database.commit(Change("create", "app/3", 3))
+        database.sessions["s"] = ("c", 0)
+        await primary(world)
+        link = await world.link(P_VM, PORT)
+        asked = RestoreSession("c", "s", epoch, last)
+        if allowed:
+            assert (await link.request(asked, SessionRestored, timeout=1.0)).epoch == "e2"
+        else:
+            with pytest.raises(Refused, match="HistoryLogExpired"):
+                await link.request(asked, SessionRestored, timeout=1.0)
+
+    play(tmp_path, scenario)
+
+
+def test_an_unknown_session_or_expired_log_is_refused(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, _, known = await client(world)
+        for n in range(1, 4):
+            await create(link, f"app/{n}")
+        with pytest.raises(Refused, match="HistoryLogExpired"):
+            await link.request(RestoreSession("c", "other", "e1", 1), SessionRestored, timeout=1.0)
+        world.database("region1").oldest = 2
+        await restored(link, known, "e1", 0)
+        with pytest.raises(Refused, match="HistoryLogExpired"):
+            await link.request(HistoryLog(0), HistoryLogSent, timeout=1.0)
+
+    play(tmp_path, scenario)
+
+
+def test_reading_everything_subscribes_at_the_same_point(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        database = world.database("region1")
+        for n in range(1, 2501):
+            database.commit(Change("create", f"app/{n}", n))
+        await primary(world)
+        writer, _, _ = await client(world)
+        ear = Ear()
+        link = await world.link(P_VM, PORT, ear)
+        await link.request(Register("proxy"), Registered, timeout=1.0)
+        writes = [asyncio.create_task(create(writer, f"new/{n}")) for n in range(20)]
+        read = await link.request(ReadAll(), AllRead, timeout=1.0)
+        await asyncio.wait(writes)
+        parts = [b for b in ear.heard if isinstance(b, ObjectList)]
+        objects = [key for part in parts for key, _, _ in part.objects]
+        await until(lambda: read.count + len(ear.events) == 2520, "everything else was told")
+        assert (len(objects), len(set(objects))) == (read.count, read.count)
+        assert [e.prev for e in ear.events] == list(range(read.seq, 2520))
+
+    play(tmp_path, scenario)
+
+
+def test_sessions_are_kept_in_the_database(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        _, _, known = await client(world)
+        sessions = world.database("region1").sessions
+        await until(lambda: known.session in sessions, "saved")
+        assert sessions[known.session][0] == "c"
+
+    play(tmp_path, scenario)
+
+
+def test_the_lock_is_free_after_a_kill(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        assert isinstance(world.database("region1").holder, MemoryStore)
+        world.children[P_CS].kill(9)
+        await world.children[P_CS].wait()
+        assert world.database("region1").holder is None
+
+    play(tmp_path, scenario)
