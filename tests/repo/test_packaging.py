@@ -71,6 +71,20 @@ def test_the_wheel_announces_command_plugin_and_license(wheel: ZipFile) -> None:
     assert [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
 
 
+@pytest.mark.slow
+def test_a_suite_elsewhere_finds_the_fixtures_of_the_wheel(wheel: ZipFile, tmp_path: Path) -> None:
+    site, suite = tmp_path / "site", tmp_path / "suite"
+    wheel.extractall(site)
+    suite.mkdir()
+    (suite / "test_where.py").write_text(
+        "import drharness\n\ndef test_where(dr_deployment): ...\n"
+        f"assert drharness.__file__.startswith({str(site)!r}), drharness.__file__\n"
+    )
+    argv = ["env", "-C", str(suite), f"PYTHONPATH={site}", sys.executable, "-m", "pytest", "-q"]
+    listed = proc.run([*argv, "--setup-plan", "-p", "no:cacheprovider"], timeout=60).stdout
+    assert "fixtures used: dr_deployment" in listed
+
+
 def test_planted_foreign_and_missing_files_are_caught(tmp_path: Path) -> None:
     (tmp_path / "py.typed").touch()
     (tmp_path / "__pycache__").mkdir()

@@ -42,7 +42,7 @@ def function_length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def wide_signatures(root: Path) -> Iterator[str]:
-    """Public functions that take more than two arguments by position."""
+    """Public functions of three arguments or more whose options can be given by position."""
     for source in sources(root):
         for node in ast.walk(source.tree):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
