@@ -35,9 +35,15 @@ def provision(short_dir: Path, template_directory: str) -> Iterator[Provision]:
     made: list[Running] = []
 
     def _provision(
-        region: str, role: str, *, port: int, peer_port: int = 1, synchronous: bool = False
+        region: str,
+        role: str,
+        *,
+        port: int,
+        peer_port: int = 1,
+        synchronous: bool = False,
+        name: str = "one",
     ) -> Running:
-        home = short_dir / region
+        home = short_dir / name
         home.mkdir()
         settings = server_of(region, home, port=port, peer_port=peer_port, synchronous=synchronous)
         server.provision_as(settings, template_directory, role=role, home=str(home))
@@ -58,13 +64,24 @@ def primary(provision: Provision) -> Running:
     return running
 
 
-def _pair(provision: Provision, *, synchronous: bool) -> Pair:
+def streaming_pair(provision: Provision, *, synchronous: bool, name: str = "") -> Pair:
+    """A primary and its standby, streaming; ``name`` tells several pairs of a test apart."""
     ports = free_port(), free_port()
     first = provision(
-        "region1", "primary", port=ports[0], peer_port=ports[1], synchronous=synchronous
+        "region1",
+        "primary",
+        port=ports[0],
+        peer_port=ports[1],
+        synchronous=synchronous,
+        name=f"{name}1",
     )
     second = provision(
-        "region2", "standby", port=ports[1], peer_port=ports[0], synchronous=synchronous
+        "region2",
+        "standby",
+        port=ports[1],
+        peer_port=ports[0],
+        synchronous=synchronous,
+        name=f"{name}2",
     )
     pair = Pair(first, second)
     pair.start()
@@ -74,10 +91,10 @@ def _pair(provision: Provision, *, synchronous: bool) -> Pair:
 @pytest.fixture
 def sync_pair(provision: Provision) -> Pair:
     """A primary that waits for its standby at each commit."""
-    return _pair(provision, synchronous=True)
+    return streaming_pair(provision, synchronous=True)
 
 
 @pytest.fixture
 def async_pair(provision: Provision) -> Pair:
     """A primary that does not wait for its standby."""
-    return _pair(provision, synchronous=False)
+    return streaming_pair(provision, synchronous=False)

@@ -1,4 +1,4 @@
-"""Real servers as children of the test: each in a directory of its own, on the loopback interface."""
+"""Real servers as children of the test: each in its own directory, on the loopback interface."""
 
 from __future__ import annotations
 

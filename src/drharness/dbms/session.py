@@ -27,8 +27,11 @@ Row = dict[str, Any]
 _CLOSED = "the server closed the session"
 
 
-class DeadlinePassed(Exception):
+class DeadlinePassed(WaitTimeout):
     """A request was given up after its deadline; the session has gone with it."""
+
+    def __init__(self, what: str, waited_s: float) -> None:
+        super().__init__(what, waited_s, "no answer")
 
 
 class Session:
@@ -56,7 +59,7 @@ class Session:
                         )
                     )
             except TimeoutError as error:
-                raise DeadlinePassed(f"no session within {timeout:g} s") from error
+                raise DeadlinePassed("session with the database", timeout) from error
 
     @property
     def pid(self) -> int:
@@ -81,7 +84,11 @@ class Session:
             poll.register(libpq.socket, select.POLLIN)
             if not poll.poll(0):
                 return
-            libpq.consume_input()
+            try:
+                libpq.consume_input()
+            except psycopg.OperationalError as error:
+                said = "; ".join([_CLOSED, *self._notices])
+                raise psycopg.OperationalError(said) from error
             libpq.is_busy()
 
     async def fetch(self, sql: str, values: Sequence[object] = (), *, limit: float) -> list[Row]:
@@ -118,7 +125,7 @@ class Session:
             raise
         if not done:
             await self._abandon(task)
-            raise DeadlinePassed(f"no answer within {limit:g} s")
+            raise DeadlinePassed("answer of the database", limit)
         return task.result()
 
     async def close(self) -> None:

@@ -20,8 +20,8 @@ SUPERUSER, OBSERVER, REPLICATOR = "postgres", "observer", "replicator"
 DATABASE = "config"
 SOCKET_DIRECTORY = "/run/postgresql"
 
-# The control file records these, and a standby refuses to start below its primary's values. A copy of
-# the template carries the template's, so it is made with the same ones.
+# The control file records these, and a standby refuses to start below its primary's values. A copy
+# of the template carries the template's values, so it is made with the same ones.
 REPLAYED: Mapping[str, object] = {
     "wal_level": "replica",
     "wal_log_hints": "on",  # pg_rewind needs it, or checksums

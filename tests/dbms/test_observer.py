@@ -1,0 +1,83 @@
+"""The observer, run against a server that comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from drharness.components.environment import Environment
+from drharness.dbms.observer import observe
+from drharness.dbms.session import until
+from drharness.topology import Topology
+from tests.dbms.running import Running, run
+
+
+class Recording(SimpleNamespace):
+    """An environment that keeps what is recorded."""
+
+    def __init__(self) -> None:
+        profile = Topology.guide().profile
+        super().__init__(region="region1", vm="region1-dbms", profile=profile, rng=random.Random(1))
+        self.events: list[dict[str, Any]] = []
+        self.lines: list[str] = []
+
+    def log(self, text: str) -> None:
+        """Keep a line."""
+        self.lines.append(text)
+
+    def record(self, kind: str, /, **fields: Any) -> None:
+        """Keep an event, which must be JSON."""
+        self.events.append(json.loads(json.dumps({"kind": kind, **fields})))
+
+
+def test_the_observer_reports_a_server_that_comes_and_goes(primary: Running) -> None:
+    env = Recording()
+
+    async def last(accepting: bool) -> dict[str, Any]:
+        async def probe() -> bool:
+            return bool(env.events) and env.events[-1]["accepting"] is accepting
+
+        await until(probe, f"accepting={accepting}", timeout=10)
+        return env.events[-1]
+
+    async def work() -> None:
+        watching = asyncio.ensure_future(
+            observe(
+                cast(Environment, env), socket_directory=primary.home, port=primary.settings.port
+            )
+        )
+        up = await last(True)
+        assert (up["kind"], up["db"], up["vm"]) == ("db", "region1", "region1-dbms")
+        assert (up["writable"], up["in_recovery"], up["seq"]) == (True, False, 0)
+        primary.kill()
+        down = await last(False)
+        assert set(down) == set(up)
+        assert (down["writable"], down["tli"], down["senders"]) == (None, None, [])
+        primary.start()
+        await last(True)
+        watching.cancel()
+        await asyncio.wait({watching})
+
+    run(work())
+
+
+def test_samples_come_at_the_profile_s_interval(primary: Running) -> None:
+    env = Recording()
+
+    async def work() -> None:
+        watching = asyncio.ensure_future(
+            observe(
+                cast(Environment, env), socket_directory=primary.home, port=primary.settings.port
+            )
+        )
+        await asyncio.wait({watching}, timeout=1.05)
+        watching.cancel()
+        await asyncio.wait({watching})
+
+    run(work())
+    assert 6 <= len(env.events) <= 12
+    assert Path(primary.home, "data").exists()
