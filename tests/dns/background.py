@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -136,6 +136,15 @@ class Upstream:
         reply.answer.append(dns.rrset.from_text(name, ttl, "IN", "A", address))
         self.sock.sendto(reply.to_wire(), client)
 
+    def deny(self, heard: tuple[dns.message.Message, Any], *, ttl: int, minimum: int) -> None:
+        """Answer that there is no such name, with a SOA record of that TTL and minimum."""
+        query, client = heard
+        reply = dns.message.make_response(query)
+        reply.set_rcode(dns.rcode.NXDOMAIN)
+        soa = f"ns1.dr.internal. hostmaster.dr.internal. 1 2 3 4 {minimum}"
+        reply.authority.append(dns.rrset.from_text("dr.internal.", ttl, "IN", "SOA", soa))
+        self.sock.sendto(reply.to_wire(), client)
+
 
 class Files:
     """A VM's disk below a directory of the test."""
@@ -202,14 +211,16 @@ async def serving(server: DnsServer, *, control: str = "") -> DnsServer:
 
 
 async def closing(*close: Callable[[], None]) -> None:
-    """Close servers and let their connections end."""
+    """Close servers and let their connections end; asyncio loses one that is being accepted."""
+    await _turns(10)
     for function in close:
         function()
-    for _ in range(3):
-        await _turn()
+    await _turns(10)
 
 
-def _turn() -> Awaitable[None]:
-    future = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_soon(future.set_result, None)
-    return future
+async def _turns(count: int) -> None:
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        future = loop.create_future()
+        loop.call_soon(future.set_result, None)
+        await future

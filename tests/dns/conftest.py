@@ -37,6 +37,7 @@ def zone() -> Zone:
     change.set("loop.dr.internal", {"CNAME": ["pool.dr.internal."]})
     change.set("pool.dr.internal", {"CNAME": ["loop.dr.internal."]})
     change.set("*.wild.dr.internal", ["10.9.9.9"])
+    change.set("host.wild.dr.internal", ["10.9.9.1"])
     change.set("a.b.deep.dr.internal", ["10.8.8.8"])
     change.set("_cfg._tcp.dr.internal", {"SRV": ["1 2 2020 cfgmaster-p.dr.internal."]})
     change.set("text.dr.internal", {"TXT": [f'"{"x" * 200}{n}"' for n in range(10)]})

@@ -89,6 +89,11 @@ def test_a_wildcard_answers_in_the_name_asked_for(server: DnsServer) -> None:
     assert values(reply) == ["10.9.9.9"]
 
 
+def test_a_wildcard_does_not_reach_below_a_name_that_exists(server: DnsServer) -> None:
+    assert values(ask(server.port, "host.wild.dr.internal")) == ["10.9.9.1"]
+    assert rcode(ask(server.port, "x.host.wild.dr.internal")) == "NXDOMAIN"
+
+
 def test_an_alias_is_followed_to_its_address(server: DnsServer) -> None:
     assert values(ask(server.port, "twice.dr.internal")) == [
         "Alias.dr.internal.", "cfgmaster-p.dr.internal.", "10.81.1.11",

@@ -282,6 +282,18 @@ def test_a_reply_with_another_id_or_question_is_not_believed(
         assert values(reply.result()) == ["10.81.1.11"]
 
 
+@pytest.mark.parametrize(("ttl", "minimum"), [(7, 60), (60, 7)])
+def test_the_smaller_of_the_soas_two_times_is_the_negative_ttl(
+    waiting_resolver: Resolver, upstream: Upstream, ttl: int, minimum: int
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        reply = pool.submit(ask, waiting_resolver.port, P)
+        upstream.deny(upstream.hear(), ttl=ttl, minimum=minimum)
+        assert rcode(reply.result()) == "NXDOMAIN"
+    (entry,) = waiting_resolver.cache.listing()
+    assert 6 < entry["ttl_left"] <= 7
+
+
 def test_a_garbled_reply_is_servfail(waiting_resolver: Resolver, upstream: Upstream) -> None:
     with ThreadPoolExecutor() as pool:
         reply = pool.submit(ask, waiting_resolver.port, P)

@@ -31,9 +31,11 @@ class Channel:
         self.verbs = verbs
         self.sessions: dict[asyncio.Transport, None] = {}
         self.server: asyncio.Server | None = None
+        self.closed = False
 
     def close(self) -> None:
         """Stop listening and end all connections."""
+        self.closed = True
         if self.server is not None:
             self.server.close()
         for transport in list(self.sessions):
@@ -52,6 +54,8 @@ class _Session(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._owner.sessions[transport] = None
+        if self._owner.closed:  # it was being accepted meanwhile
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         *lines, self._buffer = (self._buffer + data).split(b"\n")

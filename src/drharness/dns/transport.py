@@ -80,6 +80,7 @@ class Tcp:
         self.handle, self.idle_s, self.partial_s = handle, idle_s, partial_s
         self._sessions: dict[_Session, None] = {}
         self._server: asyncio.Server | None = None
+        self._closed = False
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept connections on a listening socket."""
@@ -89,7 +90,9 @@ class Tcp:
     def opened(self, session: _Session) -> None:
         """Count a connection in; the oldest ends if there are too many."""
         self._sessions[session] = None
-        if len(self._sessions) > MAX_CONNECTIONS:
+        if self._closed:  # it was being accepted meanwhile
+            session.abort()
+        elif len(self._sessions) > MAX_CONNECTIONS:
             next(iter(self._sessions)).abort()
 
     def closed(self, session: _Session) -> None:
@@ -98,6 +101,7 @@ class Tcp:
 
     def close(self) -> None:
         """End all connections and stop listening."""
+        self._closed = True
         if self._server is not None:
             self._server.close()
         for session in list(self._sessions):
@@ -122,8 +126,8 @@ class _Session(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")  # None where the client has gone already
         self._client = str(peer[0]) if peer else ""
-        self._owner.opened(self)
         self._limit(self._owner.idle_s)
+        self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data
