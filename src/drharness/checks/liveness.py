@@ -32,9 +32,10 @@ def _rel(episode: Episode, t: int) -> str:
 def writes_recover(history: History) -> Findings:
     """L1. Writes go through again in every living region within the RTO bound.
 
-    Premise: a procedure was run, or all faults were healed. Rule: through each region whose serving
-    proxy is alive and not cut off from the active region, a write is acknowledged (in the new epoch, if one
-    was begun) and read back; writes don't stop again. A procedure that failed or refused is named.
+    Premise: a procedure was run, or all faults were healed. Rule: through each region whose
+    serving proxy is alive and not cut off from the active region, a write is acknowledged (in the
+    new epoch, if one was begun) and read back; writes don't stop again. A procedure that failed
+    or refused is named.
     Slack: eps and two sampling intervals on the profile's rto_bound.
     """
     found = episodes(history)

@@ -7,6 +7,7 @@ reserved connections, so no crowd of clients does either.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import psycopg
 
@@ -27,28 +28,47 @@ async def observe(
     """As :func:`main`, for a server whose socket is elsewhere."""
     loop = asyncio.get_running_loop()
     interval = env.profile.sampling
-    patience = max(1.0, 2 * interval)
-    session: Session | None = None
+    watch = _Watch(env, socket_directory, port)
     due = loop.time()
-    while True:
-        seen = dict(sample.NOTHING)
+    try:
+        while True:
+            env.record("db", db=env.region, vm=env.vm, **await watch.look())
+            due = max(due + interval, loop.time() - interval)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+    finally:
+        await watch.close()
+
+
+class _Watch:
+    """A session that is opened again when it was lost."""
+
+    def __init__(self, env: Environment, socket_directory: str, port: int) -> None:
+        self._env = env
+        self._where = {"host": socket_directory, "port": str(port)}
+        self._patience = max(1.0, 2 * env.profile.sampling)
+        self._session: Session | None = None
+
+    async def look(self) -> dict[str, Any]:
+        """What the database says of itself, or that it says nothing."""
         try:
-            if session is None:
-                session = await Session.connect(
-                    patience,
-                    host=socket_directory,
-                    port=str(port),
+            if self._session is None:
+                self._session = await Session.connect(
+                    self._patience,
                     user=settings.OBSERVER,
                     dbname=settings.DATABASE,
                     application_name=settings.OBSERVER,
+                    **self._where,
                 )
-                env.log("the database accepts connections")
-            seen = await sample.take(session, limit=patience)
+                self._env.log("the database accepts sessions")
+            return await sample.take(self._session, limit=self._patience)
         except (psycopg.Error, DeadlinePassed) as error:
-            if session is not None:
-                await session.close()
-                env.log(f"session lost: {str(error).strip()}")
-            session = None
-        env.record("db", db=env.region, vm=env.vm, **seen)
-        due = max(due + interval, loop.time() - interval)
-        await asyncio.sleep(max(0.0, due - loop.time()))
+            if self._session is not None:
+                self._env.log(f"session lost: {str(error).strip()}")
+            await self.close()
+            return dict(sample.NOTHING)
+
+    async def close(self) -> None:
+        """End the session, if there is one."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()

@@ -33,13 +33,9 @@ SCRIPTS = ("00_roles.sql", "10_config_schema.sql", "20_functions.sql")
 _ROLES = ("00_roles.sql",)
 _BUILD_TIMEOUT_S = 60.0
 _SINGLE = (
-    "--single",
-    "-j",
-    "-F",
-    "-c",
-    "exit_on_error=on",
-    "-c",
-    "password_encryption=scram-sha-256",
+    *("--single", "-j", "-F", "-c", "exit_on_error=on"),
+    *("-c", "log_min_error_statement=panic"),  # an error without the whole script after it
+    *("-c", "password_encryption=scram-sha-256"),
 )
 
 

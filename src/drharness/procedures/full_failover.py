@@ -69,17 +69,22 @@ def _replayed(context: Context) -> dict[str, Any]:
 
 
 def _fence(context: Context) -> dict[str, Any]:
-    """Power the old database off out of band, and see that nobody can reach it."""
-    vm = context.topology.dbms(context.old)
-    context.operations.power_off(vm.id, cause="fence")
-    if context.operations.is_on(vm.id):
-        raise StepFailed(f"{vm.id} is still on after it was powered off")
-    target = (vm.address, addresses.POSTGRES_PORT)
-    witnesses = context.reachable("application")[:1]
-    seen = {w: context.operations.reach(w, [target])[0] for w in witnesses}
+    """Power the old database off out of band, and its masters with it; see that nobody answers.
+
+    The database must be proven unable to commit before another one is promoted. A master that only
+    lost its database would believe in its lock until its keep-alive ends: it goes at the same time.
+    """
+    operations, topology = context.operations, context.topology
+    vms = [*topology.vms_of(context.old, "dbms"), *topology.vms_of(context.old, "framework")]
+    operations.power_off(*(vm.id for vm in vms), cause="fence")
+    on = [vm.id for vm in vms if operations.is_on(vm.id)]
+    if on:
+        raise StepFailed(f"still on after they were powered off: {', '.join(on)}")
+    target = (topology.dbms(context.old).address, addresses.POSTGRES_PORT)
+    seen = {vm: operations.reach(vm, [target])[0] for vm in context.reachable("application")[:1]}
     if "ok" in seen.values():
-        raise StepFailed(f"{vm.id} is powered off, yet {vm.address} accepts connections: {seen}")
-    return {"power": "off", "reach": seen}
+        raise StepFailed(f"{context.old}'s database is powered off, yet it answers: {seen}")
+    return {"off": [vm.id for vm in vms], "reach": seen}
 
 
 def _promote(context: Context) -> dict[str, Any]:
@@ -192,7 +197,7 @@ def _canary(context: Context, region: str) -> dict[str, Any] | None:
 
 _STEPS = (
     Step("preflight", "FLO-1", "{to}-dbms", _preflight),
-    Step("fence", "DBM-5", "{old}-dbms", _fence),
+    Step("fence", "DBM-5", "{old}-dbms and framework", _fence),
     Step("promote", "DBM-2", "{to}-dbms", _promote),
     Step("unblock", "DBM-5", "{to}-dbms", _unblock),
     Step("start-framework", "CFG-4", "{to}-framework", _start_framework),

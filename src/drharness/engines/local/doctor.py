@@ -71,7 +71,7 @@ def _attempt(report: Report, name: str, action: Callable[[], object], *, require
 def _bridge() -> None:
     with Netlink() as link:
         link.set_link(1, up=True)
-        link.add_bridge("br0")
+        link.add_bridge("br0", netlink.mac_of("10.0.0.1"))
         link.flush()
 
 

@@ -99,13 +99,14 @@ class Netlink:
         """Bring an interface up or down."""
         self._add(f"link {index} up={up}", _NEWLINK, _link(index, up=up))
 
-    def add_bridge(self, name: str) -> None:
-        """A bridge, up."""
+    def add_bridge(self, name: str, mac: bytes) -> None:
+        """A bridge, up. Without a MAC of its own it would take the lowest of its ports', and so
+        change whenever a VM is powered on: its neighbours would talk to nobody for seconds."""
         info = _attribute(_IFLA_LINKINFO, _attribute(1, "bridge"))
         self._add(
             f"bridge {name}",
             _NEWLINK,
-            _link(up=True) + _attribute(_IFLA_NAME, name) + info,
+            _link(up=True) + _attribute(_IFLA_NAME, name) + _attribute(_IFLA_ADDRESS, mac) + info,
             CREATE | EXCLUSIVE,
         )
 

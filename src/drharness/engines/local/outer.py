@@ -78,7 +78,7 @@ class Outer(Init):
     def _build_networks(self) -> None:
         self._netlink.set_link(1, up=True)
         for network in self._spec.networks:
-            self._netlink.add_bridge(network.bridge)
+            self._netlink.add_bridge(network.bridge, netlink.mac_of(network.router))
         self._netlink.flush()
         for network in self._spec.networks:
             index = netlink.index_of(network.bridge)
