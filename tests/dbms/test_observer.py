@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,6 +11,7 @@ from typing import Any, cast
 from drharness.components.environment import Environment
 from drharness.dbms.observer import observe
 from drharness.dbms.session import until
+from drharness.kernel import rng
 from drharness.topology import Topology
 from tests.dbms.running import Running, run
 
@@ -21,7 +21,9 @@ class Recording(SimpleNamespace):
 
     def __init__(self) -> None:
         profile = Topology.guide().profile
-        super().__init__(region="region1", vm="region1-dbms", profile=profile, rng=random.Random(1))
+        super().__init__(
+            region="region1", vm="region1-dbms", profile=profile, rng=rng.stream(1, "observer")
+        )
         self.events: list[dict[str, Any]] = []
         self.lines: list[str] = []
 
