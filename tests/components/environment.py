@@ -134,7 +134,8 @@ class World:
                 service = candidate
         assert service is not None, f"{component} is not provisioned"
         environment = self.environment(component)
-        return await environment.spawn(kind, service.factory, (*service.argv, *extra))
+        argv = [local(word) for word in service.argv]
+        return await environment.spawn(kind, service.factory, (*argv, *extra))
 
     async def stop(self) -> None:
         """Kill everything."""

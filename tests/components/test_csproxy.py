@@ -160,7 +160,7 @@ def test_a_starting_proxy_serves_nobody_yet(tmp_path: Path) -> None:
 def test_the_proxy_moves_to_the_backup_master_without_reloading(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         await proxied(world)
-        link, ear, known = await login(world)
+        link, ear, _ = await login(world)
         await create(link, "app/1")
         sessions = world.database("region1").sessions
         await until(lambda: sessions, "the proxy's session is saved")

@@ -117,7 +117,7 @@ def test_a_mode_for_an_absent_component_is_remembered(tmp_path: Path) -> None:
 def test_an_unknown_application_is_named_in_the_refusal(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         await running(world)
-        with pytest.raises(Refused, match="no application 'scs' on .*known: configserver"):
+        with pytest.raises(Refused, match=r"no application 'scs' on .*known: configserver"):
             await client.set_mode("scs", "primary", host=world.address(VM))
 
     play(tmp_path, scenario)
