@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,8 +136,8 @@ class Plan:
     @property
     def name(self) -> str:
         """The procedure's own name, whatever variation follows it."""
-        head = self.procedure.replace("(", " ").split()
-        return head[0].split(".")[0] if head else ""
+        words = [word for word in re.findall(r"\w+", self.procedure) if word != "procedures"]
+        return words[0] if words else ""
 
     def step_ok(self, *ids: str) -> int | None:
         """When the first of these steps was first done (ns), or None."""

@@ -1,0 +1,243 @@
+"""A history told in seconds: the drill that goes well, which planted histories vary.
+
+0.1 traffic   1.5 region 1 goes down   1.6 proven   1.7 proxies limited   1.8 procedure
+2.4 promoted   3.1 framework   3.2 names   3.3 flushed   3.5 proxies normal   4.6 traffic ends
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from drharness.history import History
+from drharness.topology import Topology
+
+Data = dict[str, Any]
+
+OLD, NEW = "e1e1", "e2e2"
+ONE, TWO = "region1-application-p", "region2-application-p"
+PROXY = {"region1": f"{ONE}.csproxy", "region2": f"{TWO}.csproxy"}
+BACKUP = "region2-application-b.csproxy"
+MASTER = {r: f"{r}-framework-p.configserver" for r in ("region1", "region2")}
+STEPS = {
+    "preflight": (1.8, 1.9),
+    "fence": (1.9, 2.0),
+    "promote": (2.0, 2.4),
+    "unblock": (2.4, 2.5),
+    "start-framework": (2.5, 3.1),
+    "switch-names": (3.1, 3.2),
+    "flush": (3.2, 3.3),
+    "reconnect": (3.3, 3.8),
+}
+
+
+def ns(seconds: float) -> int:
+    """Nanoseconds; the clock of a story starts at 100 s."""
+    return round((100 + seconds) * 1000) * 1_000_000
+
+
+def steps_of(start: float, end: float, gap: float) -> Iterator[float]:
+    """Instants from ``start`` to before ``end``, ``gap`` apart."""
+    for n in range(round((end - start) / gap)):
+        yield round(start + n * gap, 3)
+
+
+@dataclass
+class Story:
+    """Collects events; ``log`` is what the surviving database's history log holds."""
+
+    events: list[Data] = field(default_factory=list)
+    log: dict[str, tuple[int, str, int]] = field(default_factory=dict)
+    seq: int = 0
+    count: int = 0
+
+    def add(self, t: float, kind: str, **fields: Any) -> Data:
+        """An event at ``t`` seconds."""
+        data = {"v": 1, "t": ns(t), "kind": kind, **fields}
+        self.events.append(data)
+        return data
+
+    def op(self, t: float, f: str, *, via: str, took: float | None = 0.01, **how: Any) -> Data:
+        """An operation; ``took`` None leaves it open. Returns its invocation."""
+        self.count += 1
+        client = f"{via.partition('.')[0]}.application"
+        key = how.pop("key", f"app/{self.count}")
+        val = how.pop("put", self.count if f != "read" else None)
+        opid = f"{client}/1.{self.count}"
+        base = {"proc": f"{client}/1.p1", "opid": opid, "f": f, "key": key, "via": via}
+        base |= {"client": how.pop("client", "old")} if f == "read" else {}
+        invoke = self.add(t, "op", type="invoke", val=val, **base)
+        if took is not None:
+            self.add(t + took, "op", **{"val": val, **base, **how})
+        return invoke
+
+    def write(self, t: float, via: str, *, epoch: str, took: float = 0.01) -> str:
+        """An acknowledged write that survives; returns its operation id."""
+        self.seq += 1
+        how: Data = {"type": "ok", "epoch": epoch, "seq": self.seq, "mode": "normal"}
+        done = self.op(t, "create", via=via, took=took, **how)
+        self.log[done["opid"]] = (self.seq, done["key"], done["val"])
+        return str(done["opid"])
+
+    def refuse(self, t: float, via: str, cls: str = "limited") -> str:
+        """A write that fails."""
+        err = {"cls": cls, "sqlstate": "", "text": "no master: limited mode", "notices": []}
+        return str(self.op(t, "create", via=via, type="fail", mode="limited", err=err)["opid"])
+
+    def read(self, t: float, via: str, *, epoch: str, mode: str, client: str = "old") -> None:
+        """A read of the object written last."""
+        last = list(self.log.values())[-1] if self.log else (0, "app/none", None)
+        how: Data = {"type": "ok", "epoch": epoch, "seq": self.seq, "mode": mode}
+        how["val"] = last[2]
+        self.op(t, "read", via=via, client=client, put=None, key=last[1], **how)
+
+    def comp(self, t: float, component: str, role: str, **fields: Any) -> None:
+        """A sample of a component."""
+        self.add(t, "comp", id=component, role=role, **fields)
+
+    def db(self, t: float, region: str, *, writable: bool, sessions: int) -> None:
+        """A sample of a database."""
+        held = [["configserver", "10.81.1.11"]] * sessions
+        fields = {"writable": writable, "in_recovery": not writable, "sessions": held}
+        self.add(t, "db", db=region, vm=f"{region}-dbms", **fields)
+
+    def done(self) -> list[Data]:
+        """The events in order, numbered."""
+        run, *rest = self.events
+        rest.sort(key=lambda data: data["t"])
+        return [{**data, "i": i} for i, data in enumerate([run, *rest])]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What a story varies.
+
+    :ivar late: seconds by which the Framework starts later than it should
+    :ivar backup_normal: when the backup proxy is back in normal mode
+    :ivar write_every: seconds between two writes of a region before the fault
+    """
+
+    replication: str = "sync"
+    late: float = 0.0
+    backup_normal: float = 3.5
+    write_every: float = 0.1
+
+
+def _before(story: Story, plot: Plot) -> None:
+    for t in steps_of(0.2, 1.5, plot.write_every):
+        for shift, region in enumerate(PROXY):
+            story.write(t + shift * 0.02, PROXY[region], epoch=OLD)
+    for t in steps_of(0.25, 1.5, 0.2):
+        for region in PROXY:
+            story.read(t, PROXY[region], epoch=OLD, mode="normal")
+    for t in steps_of(0.0, 1.5, 0.2):
+        story.comp(t, MASTER["region1"], "primary", db="region1", epoch=OLD)
+        story.comp(t, PROXY["region1"], "primary", mode="normal", epoch=OLD)
+        story.db(t, "region1", writable=True, sessions=1)
+    story.op(1.49, "create", via=PROXY["region1"], took=None)
+
+
+def _fault(story: Story) -> None:
+    args = {"region": "region1"}
+    story.add(1.5, "fault", type="invoke", f="region_down", args=args)
+    for vm in Topology.guide().vms_of("region1"):
+        story.add(1.55, "vm", id=vm.id, state="off", cause="fault")
+    proof = {"probe": "tcp 5432", "before": "ok", "after": "timeout"}
+    story.add(1.6, "fault", type="ok", f="region_down", args=args, proof=proof)
+
+
+def _procedure(story: Story, late: float) -> None:
+    plan = {"plan": 1, "procedure": "full_failover", "to": "region2", "steps": list(STEPS)}
+    story.add(1.8, "plan", type="invoke", **plan)
+    for name, (begin, end) in STEPS.items():
+        first = begin + (late if begin > 2.5 else 0)
+        last = end + (late if end > 2.5 else 0)
+        story.add(first, "step", type="invoke", plan=1, id=name, target="region2")
+        story.add(last, "step", type="ok", plan=1, id=name, target="region2", result={})
+    story.add(3.85 + late, "plan", type="ok", **plan)
+
+
+def _meanwhile(story: Story, plot: Plot) -> None:
+    """Region 2 from the fault to the end."""
+    back = 3.5 + plot.late
+    for n, t in enumerate(steps_of(1.65, 4.55 + plot.late, 0.1 if not plot.late else 0.25)):
+        limited = t < back
+        if n % 2 == 0:
+            if limited:
+                story.refuse(t, PROXY["region2"])
+            else:
+                story.write(t, PROXY["region2"], epoch=NEW)
+        epoch, mode = (OLD, "limited") if limited else (NEW, "normal")
+        client = "new" if n % 4 == 1 else "old"
+        story.read(t + 0.03, PROXY["region2"], epoch=epoch, mode=mode, client=client)
+
+
+def _samples(story: Story, plot: Plot) -> None:
+    end = 4.9 + plot.late
+    for t in steps_of(0.0, end, 0.2):
+        story.db(t, "region2", writable=t > 2.3, sessions=int(t > 3.0 + plot.late))
+        if t > 3.0 + plot.late:
+            story.comp(t, MASTER["region2"], "primary", db="region2", epoch=NEW)
+        for proxy, back in ((PROXY["region2"], 3.5), (BACKUP, plot.backup_normal)):
+            normal = t < 1.7 or t > back + plot.late
+            epoch = NEW if t > back + plot.late else OLD
+            role = "backup" if proxy == BACKUP else "primary"
+            story.comp(t, proxy, role, mode="normal" if normal else "limited", epoch=epoch)
+    for proxy, back in ((PROXY["region2"], 3.5), (BACKUP, plot.backup_normal)):
+        role = "backup" if proxy == BACKUP else "primary"
+        story.comp(1.7, proxy, role, mode="limited", epoch=OLD)
+        story.comp(back + plot.late, proxy, role, mode="normal", epoch=NEW)
+
+
+def finish(story: Story, plot: Plot) -> None:
+    """Counters, and the read-back of everything at rest."""
+    client = f"{TWO}.application"
+    counters = dict.fromkeys(("invoke", "ok", "fail", "info"), 0)
+    for data in story.events:
+        if data["kind"] == "op" and data["proc"].startswith(client):
+            counters[data["type"]] += 1
+    story.add(4.65 + plot.late, "traffic", type="stop", counters={client: counters})
+    objects = {key: val for _, key, val in story.log.values()}
+    ops = {opid: seq for opid, (seq, _, _) in story.log.items()}
+    state = {"epoch": NEW, "seq": story.seq, "objects": objects}
+    healthy = {"ops": ops, "index_equals_heap": True}
+    story.add(4.8 + plot.late, "final", source="db:region2", **state, **healthy)
+    for proxy in (PROXY["region2"], BACKUP):
+        story.add(4.85 + plot.late, "final", source=proxy, mode="normal", **state)
+
+
+def begin(replication: str = "sync") -> Story:
+    """A story whose deployment has come up and whose traffic has started."""
+    story = Story()
+    topology = Topology.guide(replication=replication).as_dict()
+    run = {"run": "20261122-120000-abcd", "engine": "local", "purpose": "test"}
+    story.add(0.0, "run", topology=topology, active="region1", **run)
+    story.add(0.05, "start", seq=0, objects=0)
+    story.add(0.1, "traffic", type="start")
+    return story
+
+
+def drill(plot: Plot | None = None) -> Story:
+    """Everything but the end; :func:`finish` adds that."""
+    plot = plot or Plot()
+    story = begin(plot.replication)
+    _before(story, plot)
+    _fault(story)
+    _procedure(story, plot.late)
+    _meanwhile(story, plot)
+    _samples(story, plot)
+    return story
+
+
+def good_drill(plot: Plot | None = None) -> list[Data]:
+    """The drill that goes well."""
+    plot = plot or Plot()
+    story = drill(plot)
+    finish(story, plot)
+    return story.done()
+
+
+def history_of(events: list[Data]) -> History:
+    """The view of these events."""
+    return History(events)

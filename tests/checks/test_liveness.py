@@ -1,0 +1,209 @@
+"""Liveness and RTO on small histories: refusals, healed faults, cuts, half a proxy pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from drharness.checks import Result, Verdict, judge, recoveries
+from tests.checks.story import (
+    NEW,
+    OLD,
+    PROXY,
+    Data,
+    Plot,
+    Story,
+    begin,
+    drill,
+    good_drill,
+    history_of,
+    ns,
+    steps_of,
+)
+
+
+def _result(events: list[Data], invariant: str) -> Result:
+    return judge(history_of(events), invariants=[invariant]).results[0]
+
+
+def _refused() -> list[Data]:
+    """The procedure refuses at the fence, and writes are refused ever after."""
+    story = drill()
+    later = {"step": ns(1.95), "plan": ns(1.85), "op": ns(3.5)}
+    story.events = [e for e in story.events if e["t"] < later.get(e["kind"], e["t"] + 1)]
+    plan = {"plan": 1, "procedure": "full_failover", "to": "region2"}
+    text = "no proof that region1-dbms is off"
+    story.add(2.0, "step", type="refused", plan=1, id="fence", text=text)
+    story.add(2.1, "plan", type="refused", **plan)
+    for t in steps_of(3.5, 4.5, 0.2):
+        story.refuse(t, PROXY["region2"])
+    return story.done()
+
+
+def test_a_refused_procedure_is_named_where_writes_did_not_recover() -> None:
+    (finding,) = _result(_refused(), "L1").findings
+    assert finding.verdict is Verdict.FAIL
+    assert finding.seen.endswith(
+        "procedure full_failover refused at step fence: no proof that region1-dbms is off"
+    )
+    assert finding.events[0]["id"] == "fence"
+
+
+def test_a_refusal_breaks_no_structure() -> None:
+    assert _result(_refused(), "P1").verdict is Verdict.PASS
+
+
+def test_refusing_while_management_is_cut_is_right() -> None:
+    events = _refused()
+    cut = {"v": 1, "kind": "fault", "f": "management_cut", "args": {}}
+    events[1:1] = [{**cut, "t": ns(1.45), "type": "invoke"}, {**cut, "t": ns(1.46), "type": "ok"}]
+    assert not _result(events, "L1").exercised
+
+
+def test_traffic_that_ends_before_the_bound_leaves_recovery_unknown() -> None:
+    events = [e for e in good_drill() if e["t"] < ns(3.5) or e["kind"] == "plan"]
+    (finding,) = _result(events, "L1").findings
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "too short to judge" in finding.seen
+
+
+def test_writes_that_stop_again_after_recovery_are_a_violation() -> None:
+    story = drill(Plot(late=5.8))
+    story.events = [e for e in story.events if e["t"] < ns(10.4) or e["kind"] != "op"]
+    for t in steps_of(10.5, 12.0, 0.2):
+        story.refuse(t, PROXY["region2"])
+    (finding,) = _result(story.done(), "L1").findings
+    assert finding.expected.startswith("writes through region2's proxies go on")
+
+
+def _not_read_back(events: list[Data], *, until: float) -> list[Data]:
+    """After recovery every read shows the state before the first new write."""
+    for e in events:
+        if e["kind"] == "op" and e["f"] == "read" and e["type"] == "ok" and e["t"] > ns(3.5):
+            e.update(seq=1, key="app/1", val=1)
+    return [e for e in events if e["kind"] != "op" or e["t"] < ns(until)]
+
+
+@pytest.mark.parametrize(
+    ("late", "until", "verdict"), [(0.0, 4.0, Verdict.UNKNOWN), (5.0, 11.0, Verdict.UNKNOWN)]
+)
+def test_too_few_reads_after_a_write_leave_it_unknown(
+    late: float, until: float, verdict: Verdict
+) -> None:
+    (finding,) = _result(_not_read_back(good_drill(Plot(late=late)), until=until), "L1").findings
+    assert finding.verdict is verdict
+
+
+def test_a_write_that_no_read_shows_for_long_has_not_recovered() -> None:
+    story = drill()
+    for t in steps_of(4.55, 6.5, 0.1):
+        story.read(t, PROXY["region2"], epoch=NEW, mode="normal")
+    (finding,) = _result(_not_read_back(story.done(), until=7), "L1").findings
+    assert finding.verdict is Verdict.FAIL
+    assert "none of" in finding.seen
+
+
+def _healed(cut_until: float | None, back: float) -> list[Data]:
+    """The regions are cut without a procedure; region 2 can write again from ``back`` on."""
+    story = begin()
+    args = {"regions": ["region1", "region2"]}
+    for t in steps_of(0.2, 0.9, 0.05):
+        for region in PROXY:
+            story.write(t, PROXY[region], epoch=OLD)
+    story.add(1.0, "fault", type="invoke", f="regions_cut", args=args)
+    story.add(1.1, "fault", type="ok", f="regions_cut", args=args, proof={"probe": "ping"})
+    for t in steps_of(1.2, 12.0, 0.2):
+        story.write(t, PROXY["region1"], epoch=OLD)
+        for region in PROXY:
+            story.read(t + 0.1, PROXY[region], epoch=OLD, mode="normal")
+        if t > back:
+            story.write(t + 0.05, PROXY["region2"], epoch=OLD)
+        else:
+            story.refuse(t + 0.05, PROXY["region2"])
+    if cut_until is not None:
+        story.add(cut_until, "fault", type="heal", f="regions_cut", args=args)
+    return story.done()
+
+
+def test_without_heal_and_procedure_recovery_is_not_judged() -> None:
+    assert not _result(_healed(None, 20.0), "L1").exercised
+
+
+def test_after_the_heal_recovery_is_due_within_the_bound() -> None:
+    assert _result(_healed(2.0, 4.0), "L1").verdict is Verdict.PASS
+    (finding,) = _result(_healed(2.0, 11.0), "L1").findings
+    assert "region2" in finding.expected
+
+
+def test_a_region_cut_off_by_an_unhealed_fault_has_not_to_recover() -> None:
+    events = _healed(None, 20.0)
+    plan = {"v": 1, "kind": "plan", "plan": 1, "procedure": "drill", "to": "region1"}
+    events.append({**plan, "t": ns(2.0), "type": "invoke"})
+    events.append({**plan, "t": ns(3.0), "type": "ok"})
+    result = _result(events, "L1")
+    assert (result.exercised, result.verdict) == (True, Verdict.PASS)
+
+
+def test_reads_of_a_cut_off_region_still_have_to_succeed() -> None:
+    events = _healed(None, 20.0)
+    assert _result(events, "L2").verdict is Verdict.PASS
+    for event in events:
+        mine = event["kind"] == "op" and event["via"] == PROXY["region2"] and event["t"] > ns(5)
+        if mine and event["f"] == "read" and event["type"] == "ok":
+            event.update(type="info", err={"cls": "timeout", "text": "2 s"})
+    (finding,) = _result(events, "L2").findings
+    assert finding.verdict is Verdict.FAIL
+
+
+def test_no_read_during_the_fault_leaves_limited_mode_unknown() -> None:
+    events = [e for e in good_drill() if e["kind"] != "op" or e["f"] != "read" or e["t"] < ns(1.5)]
+    (finding,) = _result(events, "L2").findings
+    assert (finding.verdict, finding.seen) == (Verdict.UNKNOWN, "no read was tried")
+
+
+def test_a_proxy_never_normal_again_is_named_with_its_last_sample() -> None:
+    story = drill(Plot(backup_normal=9.0))
+    events = [e for e in story.done() if e["t"] < ns(5)]
+    (finding,) = _result(events, "L3").findings
+    assert "region2-application-b.csproxy is in normal mode" in finding.expected
+    assert finding.seen.endswith("says limited")
+
+
+def test_a_proxy_on_a_dead_vm_has_not_to_reconnect() -> None:
+    story = drill(Plot(backup_normal=9.0))
+    story.add(1.9, "vm", id="region2-application-b", state="off")
+    assert _result(story.done(), "L3").verdict is Verdict.PASS
+
+
+def _without_flush(story: Story) -> list[Data]:
+    return [e for e in story.done() if not (e["kind"] == "step" and e["id"] == "flush")]
+
+
+@pytest.mark.parametrize(("normal", "verdict"), [(4.9, Verdict.PASS), (5.4, Verdict.FAIL)])
+def test_without_a_flush_the_ttl_is_allowed(normal: float, verdict: Verdict) -> None:
+    story = drill(Plot(backup_normal=normal))
+    for t in steps_of(4.9, 6.0, 0.2):
+        mode = "normal" if t >= normal else "limited"
+        story.comp(t, "region2-application-b.csproxy", "backup", mode=mode, epoch=NEW)
+    assert _result(_without_flush(story), "L3").verdict is verdict
+
+
+def test_rto_names_the_slowest_region_and_what_the_time_went_into() -> None:
+    (recovery,) = recoveries(history_of(good_drill()))
+    assert (recovery.cause, recovery.last) == ("region_down(region1)", "region2")
+    assert recovery.seconds == pytest.approx(2.06)
+    assert dict(recovery.phases)["promote"] == pytest.approx(0.4)
+    assert str(recovery).startswith("RTO after region_down(region1): 2.060 s (region2 2.060 s")
+
+
+def test_rto_is_not_reached_if_a_region_never_writes_again() -> None:
+    (recovery,) = recoveries(history_of(_refused()))
+    assert (recovery.seconds, recovery.last) == (None, "region2")
+    assert "not reached (region2 never" in str(recovery)
+
+
+@pytest.mark.parametrize("make", [good_drill, _refused])
+def test_every_finding_belongs_to_its_own_check(make: Callable[[], list[Data]]) -> None:
+    for result in judge(history_of(make())).results:
+        assert {f.invariant for f in result.findings} <= {result.id}

@@ -1,0 +1,118 @@
+"""P1 and V1 on small changes of the good drill."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drharness.checks import Result, Verdict, judge
+from tests.checks.story import STEPS, Data, Plot, drill, finish, good_drill, history_of, ns
+
+
+def _result(events: list[Data], invariant: str) -> Result:
+    return judge(history_of(events), invariants=[invariant]).results[0]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_skipped_step_is_named_with_what_it_means(step: str) -> None:
+    events = [e for e in good_drill() if not (e["kind"] == "step" and e["id"] == step)]
+    (finding,) = _result(events, "P1").findings
+    assert finding.expected == f"full_failover does step {step}"
+    assert finding.seen.startswith("it was skipped: ")
+
+
+@pytest.mark.parametrize(("one", "two"), list(zip(list(STEPS), list(STEPS)[1:], strict=False)))
+def test_each_swap_of_neighbours_breaks_the_order(one: str, two: str) -> None:
+    events = good_drill()
+    for event in events:
+        if event["kind"] == "step" and event["id"] in (one, two):
+            event["id"] = two if event["id"] == one else one
+    findings = _result(events, "P1").findings
+    assert f"step {one} is completed before step {two} begins" in {f.expected for f in findings}
+
+
+def test_a_step_begun_before_the_one_before_has_ended_breaks_the_order() -> None:
+    events = good_drill()
+    begun = next(e for e in events if e["kind"] == "step" and e["id"] == "promote")
+    begun["t"] = ns(1.97)
+    (finding,) = _result(events, "P1").findings
+    assert finding.seen == "promote began, fence was completed 0.030 s later"
+
+
+def _ends(events: list[Data], *, step: str, how: str) -> list[Data]:
+    """The procedure ends at a step; nothing is done after it."""
+    cut = next(e["t"] for e in events if e["kind"] == "step" and e["id"] == step)
+    kept = [e for e in events if e["kind"] != "step" or e["t"] <= cut]
+    for event in kept:
+        if event["kind"] == "plan" and event["type"] == "ok":
+            event["type"] = how
+    text = "the probe saw 5432 open"
+    base = {"v": 1, "kind": "step", "plan": 1, "id": step, "type": how, "text": text}
+    return [*kept, {**base, "t": cut + 1}]
+
+
+def test_a_failed_procedure_is_named_with_step_and_text() -> None:
+    findings = _result(_ends(good_drill(), step="unblock", how="fail"), "P1").findings
+    assert [f.seen for f in findings] == ["it failed at step unblock: the probe saw 5432 open"]
+
+
+def test_a_failed_procedure_that_was_run_again_with_success_is_none() -> None:
+    events = _ends(good_drill(), step="unblock", how="fail")
+    again: list[dict[str, Any]] = [
+        {**e, "plan": 2, "t": e["t"] + ns(0) // 20}
+        for e in good_drill()
+        if e["kind"] in ("step", "plan")
+    ]
+    assert _result([*events, *again], "P1").verdict is Verdict.PASS
+
+
+def test_a_procedure_without_end_is_unknown() -> None:
+    events = [e for e in good_drill() if not (e["kind"] == "plan" and e["type"] == "ok")]
+    (finding,) = _result(events, "P1").findings
+    assert finding.verdict is Verdict.UNKNOWN
+
+
+def test_a_procedure_of_another_name_needs_what_it_set_out_to_do() -> None:
+    events = [e for e in good_drill() if not (e["kind"] == "step" and e["id"] == "flush")]
+    for event in events:
+        if event["kind"] == "plan":
+            event.update(procedure="runbook", steps=[s for s in STEPS if s != "flush"])
+    assert _result(events, "P1").verdict is Verdict.PASS
+
+
+def _finding(events: list[Data]) -> tuple[Verdict, str]:
+    (finding,) = _result(events, "V1").findings
+    return finding.verdict, finding.seen
+
+
+def test_a_fault_without_any_read_after_it_proves_nothing() -> None:
+    events = [e for e in good_drill() if e["kind"] != "op" or e["f"] != "read" or e["t"] < ns(1.6)]
+    events = [e for e in events if not (e["kind"] == "traffic" and e["type"] == "stop")]
+    assert _finding(events) == (Verdict.INVALID, "there was none")
+
+
+def test_a_run_whose_start_nobody_looked_at_proves_nothing() -> None:
+    events = [e for e in good_drill() if e["kind"] != "start"]
+    assert _finding(events) == (Verdict.INVALID, "nobody looked at the start")
+
+
+def test_a_completion_that_nobody_invoked_proves_nothing() -> None:
+    story = drill()
+    finish(story, Plot())
+    lost = {"type": "fail", "proc": "x", "opid": "x/9", "f": "write", "via": "", "key": "k"}
+    story.add(4.0, "op", **lost)
+    assert _finding(story.done()) == (
+        Verdict.INVALID,
+        "operation x/9 completed but not invoked",
+    )
+
+
+def test_canaries_are_not_counted_as_traffic() -> None:
+    story = drill()
+    finish(story, Plot())
+    base = {"proc": "region2-application-p.application/1.p7", "f": "read", "via": "", "key": "k"}
+    for kind in ("invoke", "ok"):
+        story.add(4.0, "op", type=kind, opid="region2-application-p.application/1.999",
+                  canary=True, **base)  # fmt: skip
+    assert _result(story.done(), "V1").verdict is Verdict.PASS
