@@ -96,7 +96,15 @@ async def serve(env: Environment, port: int, handler: Handler, *, address: str) 
     :raises OSError: the port is taken
     """
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: Link(handler, env.log), address, port)
+    server = await loop.create_server(
+        lambda: Link(handler, env.log), address, port, start_serving=False
+    )
+    try:
+        await server.start_serving()
+    except asyncio.CancelledError:
+        server.close()
+        raise
+    return server
 
 
 class Peer:
