@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from drharness.dns.server import DnsServer
 from drharness.dns.zone import Zone
+from drharness.kernel import clock
 from tests.dns.background import TIMEOUT_S, Background, ask, closing, serving, values
 
 
@@ -58,6 +60,16 @@ def test_pipelined_queries_are_all_answered(server: DnsServer) -> None:
     with connect(server.port) as sock:
         sock.sendall(b"".join(framed("cfgmaster-p.dr.internal", n) for n in range(200)))
         assert [receive(sock).id for _ in range(200)] == list(range(200))
+
+
+def test_a_reply_does_not_wait_for_the_one_before_to_be_received(server: DnsServer) -> None:
+    pair = framed("cfgmaster-p.dr.internal", 1) + framed("cfgmaster-b.dr.internal", 2)
+    with connect(server.port) as sock:
+        deadline = clock.Deadline(1.0)  # a delayed acknowledgement would cost 40 ms each time
+        for _ in range(50):
+            sock.sendall(pair)
+            assert [receive(sock).id, receive(sock).id] == [1, 2]
+        assert not deadline.passed
 
 
 def test_a_query_in_single_bytes_is_answered(server: DnsServer) -> None:
@@ -130,3 +142,17 @@ def test_a_query_that_is_never_finished_is_closed(hasty: DnsServer) -> None:
         sock.sendall(framed("cfgmaster-p.dr.internal")[:9])
         with pytest.raises((EOFError, ConnectionResetError)):
             receive(sock)
+
+
+def test_a_query_in_drops_gains_no_time(hasty: DnsServer) -> None:
+    query = framed("cfgmaster-p.dr.internal")
+    sent = 0
+    with connect(hasty.port) as sock:
+        sock.settimeout(0.03)
+        with contextlib.suppress(EOFError, ConnectionError):
+            while sent < len(query):
+                sock.sendall(query[sent : sent + 1])
+                sent += 1
+                with contextlib.suppress(TimeoutError):
+                    receive(sock)
+    assert sent < len(query) // 2

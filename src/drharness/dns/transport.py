@@ -44,7 +44,9 @@ def bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
 
 
 def _socket(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
-    made = socket.socket(socket.AF_INET, kind)
+    # asyncio turns Nagle's delay off only where the protocol is given
+    protocol = socket.IPPROTO_TCP if kind == socket.SOCK_STREAM else socket.IPPROTO_UDP
+    made = socket.socket(socket.AF_INET, kind, protocol)
     try:
         made.setblocking(False)
         if kind == socket.SOCK_DGRAM:
