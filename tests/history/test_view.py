@@ -82,6 +82,11 @@ def test_a_fault_knows_its_proof_and_its_heal() -> None:
     assert fault.names("region1")
 
 
+def test_the_effect_of_a_fault_began_when_its_receipt_says() -> None:
+    (fault,) = _history(_fault("invoke"), _fault("ok", proof={"x": 1}, since=1)).faults
+    assert (fault.proven, fault.since) == (2, 1)
+
+
 def test_equal_faults_one_after_the_other_stay_apart() -> None:
     rounds = [_fault("invoke"), _fault("ok"), _fault("heal")] * 2
     assert [(f.invoked, f.healed) for f in _history(*rounds).faults] == [(1, 3), (4, 6)]

@@ -158,7 +158,7 @@ def _cuts(history: History) -> list[tuple[list[str], int, int | None]]:
     out: list[tuple[list[str], int, int | None]] = []
     open_cuts: dict[str, tuple[list[str], int]] = {}
     for event in history.of_kind("net"):
-        names = Fault("net", event["what"], event.t, None, {}, None, (event,))
+        names = Fault("net", event["what"], event.t, None, {}, None, event.t, (event,))
         ids = [r for r in history.topology.regions if names.names(r)]
         key = repr(sorted(event["what"].items(), key=str))
         if event["type"] == "cut":

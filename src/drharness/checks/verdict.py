@@ -130,7 +130,7 @@ class Judgement:
             lines.append(f"  seen:     {finding.seen}")
             if finding.events:
                 lines.append(f"  proof (seconds from {self.t0_name}):")
-            for event in finding.events[:SHOWN]:
+            for event in sorted(finding.events[:SHOWN], key=lambda e: e.t):
                 lines.append(f"    {seconds_from(self.t0, event.t)}  {describe(event)}")
             lines += _more(len(finding.events))
             if finding.advice:

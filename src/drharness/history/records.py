@@ -65,7 +65,9 @@ class Fault:
     """An injected fault.
 
     :ivar invoked: ns at which injecting began
-    :ivar proven: ns at which its effect was proven (t0), None without a receipt
+    :ivar proven: ns at which its effect was proven, None without a receipt
+    :ivar since: ns at which the proven effect began (t0): the receipt's ``since``, else ``proven``;
+        of an unproven fault: ``invoked``
     :ivar healed: ns, None while in force
     """
 
@@ -75,12 +77,8 @@ class Fault:
     proven: int | None
     proof: dict[str, Any]
     healed: int | None
+    since: int
     events: tuple[Event, ...]
-
-    @property
-    def since(self) -> int:
-        """When it took effect, as far as is known."""
-        return self.invoked if self.proven is None else self.proven
 
     def in_force(self, t: int) -> bool:
         """Whether it had been injected and not healed at ``t``."""

@@ -188,6 +188,7 @@ def _fault(group: Sequence[Event]) -> Fault:
         proven=ok.get("since", ok.t) if ok else None,
         proof=(ok.get("proof") or {}) if ok else {},
         healed=heal.t if heal else None,
+        since=int(ok.get("since", ok.t)) if ok else group[0].t,
         events=tuple(group),
     )
 
