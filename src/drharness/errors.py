@@ -1,14 +1,14 @@
 """Every error a user can meet, as one tree; the command line turns each into an exit code.
 
-    DrHarnessError                what went wrong, in one sentence a user can act on
-    ├── UsageError                bad input: which name, which value, what was expected   (exit 2)
-    ├── Unsupported               this machine or engine cannot do it, with the way out    (exit 2)
-    ├── StartupFailed             a deployment did not come up                             (exit 3)
-    ├── WaitTimeout               a deadline passed: what was awaited and what was seen    (exit 3)
-    ├── CommandFailed             a command inside a VM or on this host failed             (exit 3)
-    ├── EngineLost                the machinery under the deployment has gone              (exit 3)
-    ├── FaultNotProven            a fault was injected but its effect was not seen         (exit 3)
-    └── HistoryError              a history file cannot be read as one                     (exit 2)
+DrHarnessError                what went wrong, in one sentence a user can act on
+├── UsageError                bad input: which name, which value, what was expected   (exit 2)
+├── Unsupported               this machine or engine cannot do it, with the way out    (exit 2)
+├── StartupFailed             a deployment did not come up                             (exit 3)
+├── WaitTimeout               a deadline passed: what was awaited and what was seen    (exit 3)
+├── CommandFailed             a command inside a VM or on this host failed             (exit 3)
+├── EngineLost                the machinery under the deployment has gone              (exit 3)
+├── FaultNotProven            a fault was injected but its effect was not seen         (exit 3)
+└── HistoryError              a history file cannot be read as one                     (exit 2)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The running system as its users hold it, and :func:`deploy`, which brings it up and takes it down."""
+"""The running system as its users hold it, and :func:`deploy`, which brings it up and down."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from drharness.kernel.waiting import wait_until
 from drharness.topology import Component, Topology, Vm
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 _READY_S = 20.0
 _CLIENT = "drharness.components.client"
 
@@ -36,10 +37,10 @@ class Injectable(Protocol):
         """Apply it, prove it, and return its guard."""
 
 
-class Runnable(Protocol[T]):
+class Runnable(Protocol[T_co]):
     """What :meth:`Deployment.run` takes: a procedure."""
 
-    def carry_out(self, deployment: Deployment) -> T:
+    def carry_out(self, deployment: Deployment) -> T_co:
         """Run all steps and return the outcome."""
 
 
@@ -149,7 +150,7 @@ class Deployment:
         return self._judgement
 
     def read_back(self) -> None:
-        """Record what the database and every living proxy hold, once they agree on how far they are."""
+        """Record what the database and every living proxy hold, once all are as far as it is."""
         region = self.active
         try:
             dump = self.operations.database(region, "contents:dump")
@@ -166,10 +167,8 @@ class Deployment:
             if isinstance(seen, DrHarnessError):
                 self.recorder.record("note", text=f"no read-back of {vm}.csproxy: {seen}")
             else:
-                fields = ("epoch", "seq", "mode", "objects")
-                self.recorder.record(
-                    "final", source=f"{vm}.csproxy", **{f: seen[f] for f in fields}
-                )
+                held = ("epoch", "seq", "mode", "objects")
+                self.recorder.record("final", source=f"{vm}.csproxy", **{f: seen[f] for f in held})
 
     def proxies(self, region: str = "") -> list[str]:
         """Ids of the proxies whose VMs are on and not cut off from the active region."""
@@ -183,7 +182,7 @@ class Deployment:
         ]
 
     def _wait_level(self, proxy: str, seq: int) -> None:
-        """Until the proxy has what the database has; a proxy that never does is left to the checks."""
+        """Until the proxy has what the database has; one that never does is left to the checks."""
         try:
             wait_until(
                 lambda: self.operations.component_status(proxy, timeout=1.0)["seq"] >= seq,
@@ -205,6 +204,8 @@ def _bring_up(deployment: Deployment) -> None:
     dormant = topology.other(active)
     operations.database(active, "server:wait_accepting", timeout=_READY_S)
     operations.database(active, "server:create_slot", name=dormant)
+    # Only now: a standby that finds no slot waits a second before it tries again.
+    operations.power_on(topology.dbms(dormant).id, cause="deployment")
     _set_first_rules(operations, active)
     operations.database(active, "server:wait_streaming", name=dormant, timeout=_READY_S)
     for side, mode, role in (("p", "primary", "primary"), ("b", "backup", "backup")):
@@ -212,18 +213,19 @@ def _bring_up(deployment: Deployment) -> None:
         operations.set_mode(server, mode)
         operations.wait_component(server, f"is {role}", {"role": role}, timeout=_READY_S)
     for proxy in deployment.proxies():
-        operations.wait_component(
-            proxy, "is in normal mode", {"mode": "normal"}, timeout=_READY_S
-        )
+        operations.wait_component(proxy, "is in normal mode", {"mode": "normal"}, timeout=_READY_S)
     for vm in topology.vms:
         if vm.role == "application":
-            application = f"{vm.id}.application"
-            wait_until(
-                lambda name=application: operations.component_status(name)["via"],
-                f"{application} connected to its proxy",
-                timeout=_READY_S,
-                retry_on=NOT_YET,
-            )
+            _wait_connected(operations, f"{vm.id}.application")
+
+
+def _wait_connected(operations: Operations, application: str) -> None:
+    wait_until(
+        lambda: bool(operations.component_status(application)["via"]),
+        f"{application} connected to its proxy",
+        timeout=_READY_S,
+        retry_on=NOT_YET,
+    )
 
 
 def _set_first_rules(operations: Operations, active: str) -> None:
@@ -236,9 +238,7 @@ def _set_first_rules(operations: Operations, active: str) -> None:
     operations.set_firewall(topology.other(active), block=subnets)
 
 
-def _start(
-    topology: Topology, engine: Engine, run: Path, active: str
-) -> tuple[Machines, Recorder]:
+def _start(topology: Topology, engine: Engine, run: Path, active: str) -> tuple[Machines, Recorder]:
     place = template.ensure(binaries.find())
     postgres = f"{template.programs_of(place)}/postgres"
     seed = rng.token(8)
@@ -251,14 +251,15 @@ def _start(
         engine=engine.name,
         seed=seed,
     )
-    dormant = topology.vms_of(topology.other(active), "framework")
+    dormant = topology.other(active)
+    later = [*topology.vms_of(dormant, "framework"), topology.dbms(dormant)]
     site = Site(
         topology=topology,
         evidence=run,
         files=provision.site_files(topology, active, place, postgres),
         keep=[str(place), str(Path(postgres).parent.parent)],
         seed=seed,
-        hold=[vm.id for vm in dormant],
+        hold=[vm.id for vm in later],
     )
     try:
         return engine.start(site), recorder

@@ -1,4 +1,4 @@
-"""The directory of a run: history, logs and verdict in ``.drharness/RUN``, kept for the last 20 runs."""
+"""A run's directory, ``.drharness/RUN``: history, logs, verdict; the last 20 runs are kept."""
 
 from __future__ import annotations
 

@@ -105,20 +105,20 @@ class Operations:
 
     def are_cut(self, one: str, other: str) -> bool:
         """Whether something between two regions is cut, in any direction."""
-        return any(isinstance(c, RegionCut) and {c.source, c.target} == {one, other} for c in self._cuts)
+        return any(
+            isinstance(c, RegionCut) and {c.source, c.target} == {one, other} for c in self._cuts
+        )
 
     def reach(
         self, source: str, targets: Sequence[tuple[str, int]], timeout: float = 0.3
     ) -> list[str]:
-        """Try new TCP connections from a VM: per target ok, refused, reset, unreachable or timeout."""
+        """Try new TCP connections from a VM: each ok, refused, reset, unreachable or timeout."""
         found: list[str] = self.machine(source).call(
             "drharness.engines.agent.reach:probe",
             {"targets": [list(t) for t in targets], "timeout": timeout},
         )
         for (host, port), outcome in zip(targets, found, strict=True):
-            self.recorder.record(
-                "reach", src=source, dst=f"{host}:{port}", conn="new", res=outcome
-            )
+            self.recorder.record("reach", src=source, dst=f"{host}:{port}", conn="new", res=outcome)
         return found
 
     # -- database --------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class Operations:
         )
 
     def database_status(self, region: str, *, timeout: float = 5.0) -> dict[str, Any]:
-        """What a region's database says of itself; ``accepting`` is false when it does not answer."""
+        """What a region's database says of itself; ``accepting`` is false if it does not answer."""
         status: dict[str, Any] = self.database(region, "server:status", timeout=timeout)
         return status
 
@@ -153,7 +153,9 @@ class Operations:
         records = provision.framework_records(self.topology, region)
         return self.set_names(records)
 
-    def set_names(self, records: Mapping[str, Sequence[str]], ttl: int | None = None) -> dict[str, Any]:
+    def set_names(
+        self, records: Mapping[str, Sequence[str]], ttl: int | None = None
+    ) -> dict[str, Any]:
         """Change names at the DNS server; ``ttl`` in seconds, default the topology's."""
         done: dict[str, Any] = self.machine("dns").call(
             f"{_DNS}:change_records",

@@ -1,4 +1,4 @@
-"""What is on every VM's disk before it first boots: boot lists, hosts files, rules, the zone. Pure."""
+"""What is on every VM's disk before its first boot: boot list, hosts, rules, zone. Pure."""
 
 from __future__ import annotations
 

@@ -67,7 +67,9 @@ class Traffic:
 
     def _acked(self, vm: str) -> int:
         events = self._operations.events_of(f"{vm}.application")
-        return sum(1 for e in events if e["kind"] == "op" and e["type"] == "ok" and e["f"] != "read")
+        return sum(
+            1 for e in events if e["kind"] == "op" and e["type"] == "ok" and e["f"] != "read"
+        )
 
     def stop(self) -> dict[str, Any]:
         """Stop the clients that still live and wait for what is under way; their counters."""
@@ -76,13 +78,13 @@ class Traffic:
         living = [vm for vm in self._vms if self._operations.is_on(vm)]
         self._vms = []
         limit = 4 * self._operations.topology.profile.op_deadline + 10.0
-        stopped = self._operations.on_all(
-            living, f"{_CLIENT}:stop_traffic", timeout=limit + 1.0
-        )
+        stopped = self._operations.on_all(living, f"{_CLIENT}:stop_traffic", timeout=limit + 1.0)
         counters = {}
         for vm, answer in stopped.items():
             if isinstance(answer, DrHarnessError):
-                self._operations.recorder.record("note", text=f"{vm}: traffic not stopped: {answer}")
+                self._operations.recorder.record(
+                    "note", text=f"{vm}: traffic not stopped: {answer}"
+                )
             else:
                 counters[f"{vm}.application"] = answer["counters"]
         self._operations.recorder.record("traffic", type="stop", counters=counters)

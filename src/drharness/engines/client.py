@@ -148,7 +148,8 @@ def result(future: Future[Any], what: str, timeout: float) -> Any:
     try:
         return future.result(scaled(timeout) + _GRACE_S)
     except FutureTimeout as error:
-        raise EngineLost(f"{what}: the agent did not answer within {timeout + _GRACE_S:.0f} s") from error
+        limit = timeout + _GRACE_S
+        raise EngineLost(f"{what}: the agent did not answer within {limit:.0f} s") from error
 
 
 class AgentMachine:

@@ -7,7 +7,7 @@ shares (also across network, mount and pid namespaces), so no clock has to be sy
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 
 def now_ns() -> int:
@@ -22,11 +22,11 @@ def now() -> float:
 
 def wall() -> datetime:
     """Wall-clock time in UTC; for names and reports, never for measuring."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 def nap(seconds: float) -> None:
-    """Give up the processor between two probes; only ``waiting`` and traffic that models time use it."""
+    """Give up the processor between two probes; only ``waiting`` uses it."""
     time.sleep(seconds)
 
 

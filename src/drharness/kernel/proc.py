@@ -53,7 +53,7 @@ def run(
 ) -> Completed:
     """Run a command on this host and wait for it.
 
-    :raises CommandFailed: non-zero status (unless ``check`` is false) or no end within ``timeout`` s
+    :raises CommandFailed: non-zero status (unless ``check`` is false) or not ended in ``timeout`` s
     """
     try:
         done = subprocess.run(
@@ -65,6 +65,15 @@ def run(
     if check and not completed.ok:
         raise CommandFailed("this host", argv, done.returncode, completed.output)
     return completed
+
+
+def end(process: subprocess.Popen[bytes], *, grace: float) -> None:
+    """Wait ``grace`` seconds for a child that was asked to end; then kill it."""
+    try:
+        process.wait(timeout=grace)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def popen(

@@ -7,6 +7,7 @@ then, and the names move only once a master is ready behind them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from drharness.deployment import provision
@@ -129,7 +130,7 @@ def _start_framework(context: Context) -> dict[str, Any]:
     for side, mode in (("p", "primary"), ("b", "backup")):
         server = f"{context.to}-framework-{side}.configserver"
         wait_until(
-            lambda name=server, wanted=mode: operations.set_mode(name, wanted),
+            partial(operations.set_mode, server, mode),
             f"the Local Control Agent of {context.to}-framework-{side}",
             timeout=limit,
             retry_on=NOT_YET,
@@ -181,7 +182,7 @@ def _reconnect(context: Context) -> dict[str, Any]:
     seen = {}
     for region in {context.topology.vm(vm).region: None for vm in hosts}:
         seen[region] = wait_until(
-            lambda name=region: _canary(context, name),
+            partial(_canary, context, region),
             f"a change through {region}'s proxy",
             timeout=limit,
             retry_on=NOT_YET,

@@ -128,9 +128,7 @@ class Procedure:
             status=last.type,
             steps=tuple(done),
             rto=_rto(history),
-            lost=tuple(
-                w for w in acked(history) if w.done < asked and w.opid not in present
-            ),
+            lost=tuple(w for w in acked(history) if w.done < asked and w.opid not in present),
             step=last.id if failed else "",
             text=last.text if failed else "",
         )

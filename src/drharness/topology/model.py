@@ -1,4 +1,4 @@
-"""The reference architecture as frozen values: two regions, five VMs each, and a DNS server outside."""
+"""The reference architecture as values: two regions of five VMs each, a DNS server outside."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Topology:
         return dataclasses.replace(self, replaced=(*others, (component, factory)))
 
     def factory_of(self, component: Component, default: str) -> str:
-        """The factory that runs ``component``: a replacement by id, else by kind, else the default."""
+        """The factory that runs ``component``: replaced by id, else by kind, else the default."""
         chosen = dict(self.replaced)
         return chosen.get(component.id, chosen.get(component.kind, default))
 

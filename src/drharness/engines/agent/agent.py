@@ -1,8 +1,8 @@
 """The agent: the init of a VM, with its services, its components, and the controller's requests.
 
-Operations (all answer): ``boot`` {hold}, ``run``, ``call``, ``start`` {name}, ``stop`` {name, signal},
-``signal`` {pid, signal}, ``freeze``, ``thaw``, ``processes``, ``cut`` {on}. Components ask over a
-channel of their own: ``spawn`` {name, factory, argv} and ``signal``; they are told ``exit``.
+Operations (all answer): ``boot`` {hold}, ``run``, ``call``, ``start`` {name}, ``stop`` {name,
+signal}, ``signal`` {pid, signal}, ``freeze``, ``thaw``, ``processes``, ``cut`` {on}. Components ask
+over a channel of their own: ``spawn`` {name, factory, argv}; they are told ``exit``.
 """
 
 from __future__ import annotations

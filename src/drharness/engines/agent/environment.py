@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drharness.components.environment import Environment
+from drharness.components.environment import Disk, Environment
 from drharness.components.store import Store
 from drharness.dbms.store import PgStore
 from drharness.dns import stub
@@ -27,7 +27,7 @@ EVENT_DIR = "/var/log/drharness/events"
 
 
 class FileDisk:
-    """The VM's files; writing replaces a file in one step, so that a power-off leaves old or new."""
+    """The VM's files; written in one step, so that a power-off leaves the old or the new."""
 
     def read_text(self, path: str) -> str:
         """Content of a file."""
@@ -120,7 +120,7 @@ class AgentEnvironment:
         self.argv: Sequence[str] = argv
         self.profile: Profile = msgspec.convert(identity.profile, Profile)
         self.rng: random.Random = rng.stream(identity.seed, self.component)
-        self.disk = FileDisk()
+        self.disk: Disk = FileDisk()
         self._link = AgentLink(channel)
         os.makedirs(EVENT_DIR, exist_ok=True)
         self._events = os.open(
@@ -133,7 +133,7 @@ class AgentEnvironment:
         os.write(1, f"{clock.now():.3f} {self.component} {text}\n".encode())
 
     def record(self, kind: str, /, **fields: Any) -> None:
-        """An event in the component's file: one write, so that a power-off tears at most the last."""
+        """An event in the component's file: one write, so a power-off tears at most the last."""
         event: Mapping[str, Any] = {"v": 1, "t": clock.now_ns(), "kind": kind, **fields}
         os.write(self._events, self._encode(event) + b"\n")
 

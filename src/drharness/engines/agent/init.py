@@ -57,7 +57,7 @@ class Init:
         self.operations: dict[str, Callable[[Request], None]] = {}
         self.children: dict[int, Process] = {}
         self._poll = select.poll()
-        self._watched: dict[int, Callable[[], None]] = {}
+        self._watched: dict[int, Callable[[], object]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self._wakeup, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -68,7 +68,7 @@ class Init:
             signal.signal(number, signal.SIG_IGN)
         self.watch(self._wakeup, self._reap)
 
-    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+    def watch(self, fd: int, ready: Callable[[], object]) -> None:
         """Call ``ready`` when ``fd`` can be read or was closed by the other side."""
         self._watched[fd] = ready
         self._poll.register(fd, select.POLLIN)
@@ -83,7 +83,7 @@ class Init:
         heapq.heappush(self._timers, (clock.now() + seconds, next(self._count), action))
 
     def serve(self, channel: Channel, on_close: Callable[[], None]) -> None:
-        """Serve the requests that arrive on a channel; ``on_close`` when the other side has gone."""
+        """Serve the requests that come over a channel; ``on_close`` when the other end is gone."""
 
         def ready() -> None:
             try:

@@ -1,4 +1,4 @@
-"""The services of a VM: what starts at power-on, in order, and what is started again when it ends."""
+"""A VM's services: what starts at power-on, in order, and what is started again when it ends."""
 
 from __future__ import annotations
 

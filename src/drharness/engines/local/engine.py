@@ -1,4 +1,4 @@
-"""The local engine, controller's side: one launcher per process, one set of machines per deployment."""
+"""The local engine, controller's side: a launcher per process, machines per deployment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import atexit
 import os
 import select
 import socket
-import subprocess
 import sys
 import sysconfig
 import threading
@@ -18,7 +17,6 @@ from typing import Any
 
 import msgspec
 
-import drharness
 from drharness.engines.agent import channel
 from drharness.engines.agent.channel import Channel, ChannelClosed, Message
 from drharness.engines.client import AgentMachine, Dispatcher, Link, close_quietly, result
@@ -71,11 +69,7 @@ class Launcher:
     def stop(self) -> None:
         """End it."""
         self._channel.close()
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        proc.end(self.process, grace=5.0)
         close_quietly(self._errors)
 
 
@@ -122,7 +116,7 @@ def _networks(topology: Topology) -> list[Network]:
 
 def _host_directories() -> list[str]:
     paths = [*sys.path, sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()]
-    return [*paths, str(Path(drharness.__file__).parent.parent)]
+    return [*paths, str(Path(__file__).parents[3])]
 
 
 class LocalMachines:

@@ -1,4 +1,4 @@
-"""The launcher: one process per controller that has every module loaded and forks a guard per deployment.
+"""The launcher: has every module loaded and forks a guard per deployment; one per controller.
 
 Started as ``python -m drharness.engines.local.launcher FD``: not forked from pytest, which has
 threads and a big heap. It ends with its controller.
@@ -16,7 +16,7 @@ import sys
 import msgspec
 
 from drharness.engines.agent import work
-from drharness.engines.agent.channel import Channel, ChannelClosed
+from drharness.engines.agent.channel import Channel, ChannelClosed, Message
 from drharness.engines.local import outer, syscalls
 from drharness.engines.local.outer import OuterSpec
 
@@ -55,8 +55,8 @@ def serve(control: Channel, controller: int) -> None:
             _launch(message, control, controller)
 
 
-def _launch(message: dict[str, object], control: Channel, controller: int) -> None:
-    deployment, alive, log = message["fds"]  # type: ignore[misc]
+def _launch(message: Message, control: Channel, controller: int) -> None:
+    deployment, alive, log = message["fds"]
     if os.fork():
         for fd in (deployment, alive, log):
             os.close(fd)

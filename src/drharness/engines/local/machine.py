@@ -163,15 +163,11 @@ def covered(paths: Sequence[str]) -> list[str]:
     return [p for p in found if f"{p}/".startswith(hidden)]
 
 
-def run_machine(
-    spec: MachineSpec, bridge: int, place: Place, control: Channel
-) -> None:
+def run_machine(spec: MachineSpec, bridge: int, place: Place, control: Channel) -> None:
     """In the VM's first process: become the VM, say so, and run the agent for ever."""
     syscalls.die_with_parent()
     with Netlink() as outer:
-        syscalls.unshare(
-            syscalls.NEWNET | syscalls.NEWNS | syscalls.NEWUTS | syscalls.NEWIPC
-        )
+        syscalls.unshare(syscalls.NEWNET | syscalls.NEWNS | syscalls.NEWUTS | syscalls.NEWIPC)
         own = _cable(spec, bridge, outer)
     os.makedirs(place.logs, exist_ok=True)
     _mount_file_systems(place)

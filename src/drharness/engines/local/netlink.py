@@ -1,4 +1,4 @@
-"""Links, addresses, routes, rules and queues through raw rtnetlink: milliseconds, no external program.
+"""Links, addresses, routes, rules and queues by raw rtnetlink: milliseconds, no program needed.
 
 Message layouts: rtnetlink(7), linux/rtnetlink.h, linux/if_link.h, linux/fib_rules.h. Requests are
 queued and sent as one batch by :meth:`Netlink.flush`.
@@ -41,7 +41,7 @@ def index_of(name: str) -> int:
 
 
 def mac_of(address: str) -> bytes:
-    """A fixed MAC derived from the IPv4 address: a VM made again does not fight stale ARP entries."""
+    """A fixed MAC made of the IPv4 address: a VM made again does not fight stale ARP entries."""
     return b"\2\0" + socket.inet_aton(address)
 
 
@@ -111,7 +111,7 @@ class Netlink:
         )
 
     def add_veth(self, name: str, bridge: int, peer: str, peer_namespace: int, mac: bytes) -> None:
-        """A cable: ``name`` on the bridge, ``peer`` in the network namespace behind a descriptor."""
+        """A cable: ``name`` on the bridge, ``peer`` in the network namespace of a descriptor."""
         # The peer must not be up at creation: ENOTCONN.
         other = (
             _link()

@@ -1,4 +1,4 @@
-"""The outer namespace of a deployment: its init makes the networks and the VMs, and holds the power.
+"""A deployment's outer namespace: its init makes the networks and the VMs, and has the power.
 
 The guard is the only process between it and the host: it ends everything when the controller ends,
 however that happens.
@@ -165,9 +165,7 @@ def _prepare_file_systems(run: str) -> None:
 
 def _enter_namespaces() -> None:
     uid, gid = os.getuid(), os.getgid()
-    flags = (
-        syscalls.NEWNET | syscalls.NEWNS | syscalls.NEWPID | syscalls.NEWIPC | syscalls.NEWUTS
-    )
+    flags = syscalls.NEWNET | syscalls.NEWNS | syscalls.NEWPID | syscalls.NEWIPC | syscalls.NEWUTS
     if uid == 0:
         syscalls.unshare(flags)
     else:
@@ -181,7 +179,7 @@ def run_guard(spec: OuterSpec, control: Channel, controller: int, alive: int) ->
 
     :param controller: a pidfd of the controller, opened before any namespace was entered. A pidfd,
         not PDEATHSIG: that fires when the *thread* that started us ends.
-    :param alive: writing end of a pipe nobody else holds: the controller reads its end as "all gone"
+    :param alive: writing end of a pipe nobody else holds: its end tells the controller "all gone"
     """
     os.setsid()
     syscalls.set_name("drh-guard")

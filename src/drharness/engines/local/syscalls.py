@@ -35,7 +35,9 @@ def setns(fd: int, flags: int = 0) -> None:
     _check(_libc.setns(fd, flags), "setns")
 
 
-def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str = "") -> None:
+def mount(
+    source: str, target: str, kind: str | None = None, flags: int = 0, data: str = ""
+) -> None:
     """mount(2); the error names source and target."""
     result = _libc.mount(
         source.encode(),
