@@ -185,7 +185,7 @@ def _fault(group: Sequence[Event]) -> Fault:
         f=group[0]["f"],
         args=group[0].get("args") or {},
         invoked=group[0].t,
-        proven=ok.get("since", ok.t) if ok else None,
+        proven=ok.t if ok else None,
         proof=(ok.get("proof") or {}) if ok else {},
         healed=heal.t if heal else None,
         since=int(ok.get("since", ok.t)) if ok else group[0].t,
