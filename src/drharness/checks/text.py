@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from drharness.history.event import Event
 from drharness.history.view import NS
 
 WIDTH = 150  # longer lines hide what matters
+HIDDEN = frozenset({"v", "i", "t", "kind", "src", "objects", "ops", "epochs", "topology"})
+# Of kinds with many fields, those that a finding is about.
+TOLD: Mapping[str, Sequence[str]] = {
+    "db": ("db", "writable", "epoch", "seq", "tli", "sessions"),
+    "plan": ("type", "plan", "procedure", "to", "text", "code"),
+}
 
 
 def seconds_from(t0: int, t: int) -> str:
