@@ -102,3 +102,18 @@ def test_the_verdict_of_a_drill_knows_rto_and_loss() -> None:
     assert judgement.rto == pytest.approx(2.06)
     assert judgement.recoveries[0].last == "region2"
     assert judgement.lost == ()
+
+
+def test_a_sample_of_a_database_shows_what_the_finding_is_about() -> None:
+    text = str(judge(load(FOLDER / "bad_s1_two_databases.jsonl")))
+    assert "db db=region1 writable=True sessions=[['configserver', '10.81.1.11']]" in text
+    assert "in_recovery" not in text
+
+
+def test_a_procedure_is_shown_with_its_variation() -> None:
+    events = [e for e in good_drill() if not (e["kind"] == "step" and e["id"] == "fence")]
+    for event in events:
+        if event["kind"] == "plan":
+            event["code"] = "full_failover().without('fence')"
+    text = str(judge(history_of(events), invariants=["P1"]))
+    assert "plan type=ok plan=1 procedure=full_failover to=region2 code=full_failover()." in text

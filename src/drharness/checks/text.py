@@ -31,12 +31,8 @@ def describe(event: Event) -> str:
     """What happened, in one line: the kind, then what tells this event from others of it."""
     if event.kind == "op":
         return shorten(_operation(event), WIDTH)
-    hidden = {"v", "i", "t", "kind", "src", "objects", "ops", "topology"}
-    shown = [
-        f"{k}={shorten(v)}"
-        for k, v in event.data.items()
-        if k not in hidden and v not in ("", None)
-    ]
+    names = TOLD.get(event.kind) or [k for k in event.data if k not in HIDDEN]
+    shown = [f"{k}={shorten(event[k])}" for k in names if event.get(k) not in ("", None)]
     return shorten(" ".join([event.kind, *shown]), WIDTH)
 
 
