@@ -100,7 +100,7 @@ class Master(wire.Quiet):
                 place = f"{self.cache.epoch}-{self.cache.seq}"
                 session = f"{place}-{self.env.rng.getrandbits(48):012x}"
                 self.clients[link] = Client(body.client, session, body.subscribe)
-                self._unsaved[session] = body.client
+                self._save_later(session, body.client)
                 link.reply(number, self._registered(session))
             case Read():
                 link.reply(number, read(self.cache, body.key))
@@ -147,13 +147,13 @@ class Master(wire.Quiet):
             while True:
                 if self.store.lost.is_set():
                     raise SessionOver("the database session is lost")
-                if self._loop.time() >= save_at:
-                    save_at = self._loop.time() + max(interval, profile.sampling)
+                if self._unsaved and self._loop.time() >= save_at:
                     await self._save_sessions()
+                    save_at = self._loop.time() + profile.sampling
                 if self._loop.time() >= ping_at:
                     await self._proven(self.store.ping())
                     ping_at = self._loop.time() + interval
-                if await self._next(ping_at):
+                if await self._next(min(ping_at, save_at) if self._unsaved else ping_at):
                     await self._do(self._jobs.popleft())
                     ping_at = self._loop.time() + interval
         finally:
@@ -184,6 +184,10 @@ class Master(wire.Quiet):
             raise SessionOver("no answer from the database") from None
         except StoreError as error:
             raise SessionOver(f"the database session is lost: {error}") from error
+
+    def _save_later(self, session: str, client: str) -> None:
+        self._unsaved[session] = client
+        self._wake.set()
 
     async def _save_sessions(self) -> None:
         saved, self._unsaved = self._unsaved, {}
@@ -240,7 +244,7 @@ class Master(wire.Quiet):
         proven = common_prefix(at.epochs, current_seq=at.seq, epoch=body.epoch, last=body.last)
         if proven and await self._known(body.session):
             self.clients[job.link] = Client(body.client, body.session)
-            self._unsaved[body.session] = body.client
+            self._save_later(body.session, body.client)
             answer = SessionRestored(body.session, self.env.component, at.epoch, at.seq)
             job.link.reply(job.number, answer)
             return
