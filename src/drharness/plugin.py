@@ -1,0 +1,446 @@
+"""The pytest plugin: fixtures, options, the marker ``dr``, and what a failed test's report shows.
+
+Pytest finds it by its entry point, in every suite of an environment that has this package. So
+loading it must cost next to nothing: what is heavy is imported by the first fixture that needs it.
+
+A failed test's evidence is collected while its deployment still runs: in the hook that makes the
+report, which comes before any fixture is torn down, or as the error leaves a ``dr_lab`` block. A
+collection that fails says so in the report and never hides the test's own error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from drharness import errors
+
+if TYPE_CHECKING:
+    from drharness.deployment import Deployment
+    from drharness.topology import Topology
+
+_OPTIONS = {
+    "engine": ("auto", "NAME", "where deployments run: auto (the first that can) or local"),
+    "require": ("", "NAMES", "engines (comma list) whose absence fails a test instead of skipping"),
+    "timeout_scale": ("1", "X", "stretch every deadline by X (1 or more), for slow hosts"),
+    "evidence": (".drharness", "DIR", "where the evidence of runs is kept; default .drharness"),
+}
+_MARKER = "dr(**arguments): arguments of Topology.guide() for this test's dr_topology"
+_LOG_LINES = 4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options, checked.
+
+    :ivar engine: name of an engine, or ``auto``
+    :ivar required: engines whose absence is a failure
+    :ivar evidence: absolute directory of all runs
+    :ivar scale: factor on deadlines, at least 1
+    :ivar here: the directory that pytest was started in; paths are shown relative to it
+    """
+
+    engine: str
+    required: frozenset[str]
+    evidence: Path
+    scale: float
+    here: Path
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engine that runs this session's deployments, and why; ``refusal``: why it cannot."""
+
+    name: str
+    why: str
+    refusal: errors.Unsupported | None = None
+
+
+@dataclass
+class Run:
+    """A deployment of the current test; ``shared``: later tests may go on with it."""
+
+    deployment: Deployment
+    shared: bool
+
+
+class Lab:
+    """Makes deployments for any scope; the fixture ``dr_lab``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def deployment(
+        self, topology: Topology | None = None
+    ) -> AbstractContextManager[Deployment, bool | None]:
+        """A context with a deployment of its own, taken down at the end of the block.
+
+        :param topology: default :meth:`Topology.guide`
+        :raises StartupFailed: it did not come up, and nothing of it is left
+        """
+        return self._session.bring_up(topology, shared=True)
+
+
+class Session:
+    """One pytest session (one per worker): the engine, the deployments that run, and evidence."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._choice: Choice | None = None
+        self._said: list[str] = []
+        self._running: list[Run] = []
+        self._ended: list[Run] = []
+        self._notes: list[str] = []
+        self._noted: BaseException | None = None
+
+    # -- deployments -----------------------------------------------------------------------
+
+    def engine(self) -> str:
+        """Name of the engine; on a host that cannot run it the test is skipped, or fails."""
+        if self._choice is None:
+            self._choice = _choose(self.settings.engine)
+            state = "cannot run here" if self._choice.refusal else self._choice.why
+            self._say(f"engine {self._choice.name} ({state})")
+        if self._choice.refusal is not None:
+            self._refuse(self._choice.refusal)
+        return self._choice.name
+
+    def _refuse(self, refusal: errors.Unsupported) -> NoReturn:
+        text = f"{refusal.what}: {refusal.reason}; way out: {refusal.way_out}"
+        if self._choice is not None and self._choice.name in self.settings.required:
+            pytest.fail(f"{text} (required by --dr-require)", pytrace=False)
+        pytest.skip(text)
+
+    @contextmanager
+    def bring_up(self, topology: Topology | None, *, shared: bool) -> Iterator[Deployment]:
+        """A deployment; should an error leave the block, its evidence is collected first."""
+        from drharness.deployment import deploy
+
+        context = deploy(topology, engine=self.engine(), evidence_dir=self.settings.evidence)
+        with ExitStack() as stack:
+            try:
+                deployment = stack.enter_context(context)
+            except errors.Unsupported as refusal:
+                self._refuse(refusal)
+            run = Run(deployment, shared)
+            self._running.append(run)
+            try:
+                yield deployment
+            except (Exception, pytest.fail.Exception) as error:
+                self._note(run, error)
+                raise
+            except (KeyboardInterrupt, SystemExit):
+                self._save(run)
+                raise
+            finally:
+                self._running.remove(run)
+                self._ended.append(run)
+
+    def _note(self, run: Run, error: BaseException) -> None:
+        """Blocks within each other see the same error: keep what was noted of the last one."""
+        if error is not self._noted:
+            self._notes.clear()
+            self._noted = error
+        self._notes.append(self._describe(run, ends=True))
+
+    def _save(self, run: Run) -> None:
+        saved = _attempt("history", lambda: f"{len(_history(run.deployment).events)} events")
+        where = self._shown(run.deployment.evidence)
+        self._say(f"interrupted; evidence of the deployment: {where} ({saved})")
+
+    # -- evidence of a failed test ---------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """A new test: forget what the last one left."""
+        self._ended.clear()
+        self._notes.clear()
+        self._noted = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Add the section ``drharness`` to a failed test, and the properties to its last report."""
+        if call.when == "teardown":
+            item.user_properties.extend(self._properties().items())
+        report = yield
+        if report.failed:
+            alive = [self._describe(run, ends=not run.shared) for run in self._running]
+            ended = [self._describe(run, ends=False) for run in self._ended]
+            for text in alive + (self._notes or ended):
+                report.sections.append(("drharness", text))
+        return report
+
+    def _describe(self, run: Run, *, ends: bool) -> str:
+        """What a failed test's report says of a deployment.
+
+        :param ends: nobody needs it any more: its traffic may be stopped and everything read back
+        """
+        asked = run.deployment.judgement is not None
+        verdict = _attempt("verdict", lambda: _verdict(run.deployment, ends=ends))
+        logs = _attempt("logs", lambda: _logs(run.deployment))
+        where = self._shown(run.deployment.evidence)
+        return "\n".join(
+            [
+                "verdict:" if asked else "verdict (judged after the failure):",
+                verdict,
+                "",
+                f"last lines of each log in {where}:",
+                logs,
+                "",
+                f"evidence: {where}",
+                f"judge it again: drharness check {where}/history.jsonl",
+            ]
+        )
+
+    def _properties(self) -> dict[str, str | float | int]:
+        """Of the test's last deployment: ``dr_evidence`` and, once judged, what it came to."""
+        runs = self._running + self._ended
+        if not runs:
+            return {}
+        deployment = runs[-1].deployment
+        found: dict[str, str | float | int] = {"dr_evidence": str(deployment.evidence)}
+        judgement = deployment.judgement
+        if judgement is not None:
+            found["dr_verdict"] = str(judgement.status)
+            if judgement.rto is not None:
+                found["dr_rto"] = round(judgement.rto, 3)
+            if judgement.lost is not None:
+                found["dr_lost"] = len(judgement.lost)
+        return found
+
+    def _shown(self, path: Path) -> str:
+        """A path as it can be typed where pytest was started."""
+        here = self.settings.here
+        return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+    # -- interruption and summary ----------------------------------------------------------
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Ctrl-C: save the histories; the fixtures take the deployments down afterwards."""
+        for run in self._running:
+            self._save(run)
+
+    def _say(self, line: str) -> None:
+        if line not in self._said:
+            self._said.append(line)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """A worker of pytest-xdist hands its lines to the terminal's process."""
+        output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output["drharness"] = list(self._said)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over the lines of a worker; every worker says the same of the engine."""
+        for line in getattr(node, "workeroutput", {}).get("drharness", ()):
+            self._say(line)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say which engine ran and why; nothing if no test asked for a deployment."""
+        for line in self._said:
+            terminalreporter.write_line(f"drharness: {line}")
+
+
+_SESSION = pytest.StashKey[Session]()
+
+
+def _choose(asked: str) -> Choice:
+    """Try out the engine; a fraction of a second, once a session."""
+    from drharness.dbms import binaries
+    from drharness.deployment import engines
+
+    engine = engines.engine_named(asked)
+    why = "auto: every step of its probe passes" if asked == "auto" else f"--dr-engine {asked}"
+    try:
+        engines.require(engine)
+        binaries.find()
+    except errors.Unsupported as refusal:
+        return Choice(engine.name, why, refusal)
+    return Choice(engine.name, why)
+
+
+def _history(deployment: Deployment) -> Any:
+    """The run's history so far, also written to ``history.jsonl``."""
+    from drharness.deployment import evidence
+    from drharness.history import store
+    from drharness.history.view import History
+
+    run = deployment.evidence
+    files = evidence.event_files(run)
+    return History(store.merge(run / "controller.jsonl", files, run / "history.jsonl"))
+
+
+def _verdict(deployment: Deployment, *, ends: bool) -> str:
+    """The test's own verdict; else one on all that can be seen without, or with, the deployment."""
+    from drharness.checks.judge import judge
+
+    if deployment.judgement is not None:
+        return str(deployment.judgement)
+    history = _history(deployment)  # first, so that there is one even if the read-back fails
+    return str(deployment.judge() if ends else judge(history))
+
+
+def _logs(deployment: Deployment) -> str:
+    """Fewer lines of each than the file has; some 25 logs have to fit into a report."""
+    from drharness.deployment import evidence
+
+    return evidence.log_tails(deployment.evidence, lines=_LOG_LINES)
+
+
+def _attempt(what: str, collect: Callable[[], str]) -> str:
+    try:
+        return collect()
+    except Exception as error:  # noqa: BLE001 - said in the report; the test's own error counts
+        return f"no {what}: {type(error).__name__}: {error}"
+
+
+# -- options ---------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Each option also as a line of the ini file: ``--dr-engine`` as ``dr_engine``."""
+    group = parser.getgroup("drharness", "disaster-recovery drills")
+    for name, (default, metavar, text) in _OPTIONS.items():
+        group.addoption(f"--dr-{name.replace('_', '-')}", metavar=metavar, help=text)
+        parser.addini(f"dr_{name}", text, default=default)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options.
+
+    :raises pytest.UsageError: names the option, its value and what was expected
+    """
+    config.addinivalue_line("markers", _MARKER)
+    try:
+        settings = _read_settings(config)
+    except errors.UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+    if settings.scale != 1:
+        from drharness.kernel import waiting
+
+        waiting.set_scale(settings.scale)
+        config.add_cleanup(lambda: waiting.set_scale(1.0))
+    config.stash[_SESSION] = Session(settings)
+    config.pluginmanager.register(config.stash[_SESSION], "drharness-session")
+
+
+def _read_settings(config: pytest.Config) -> Settings:
+    here = config.invocation_params.dir
+    folder = config.getoption("--dr-evidence")
+    base = config.rootpath if folder is None else here
+    return Settings(
+        engine=_engine_names(config, "engine")[0],
+        required=frozenset(_engine_names(config, "require")),
+        evidence=Path(os.path.abspath(base / _option(config, "evidence"))),
+        scale=_scale(_option(config, "timeout_scale")),
+        here=here,
+    )
+
+
+def _option(config: pytest.Config, name: str) -> str:
+    given: str | None = config.getoption(f"dr_{name}")
+    return str(config.getini(f"dr_{name}")) if given is None else given
+
+
+def _engine_names(config: pytest.Config, option: str) -> list[str]:
+    """The names in an option, each one of an engine; the engines are loaded only to check them."""
+    text = _option(config, option)
+    if text == _OPTIONS[option][0]:
+        return [text]
+    from drharness.deployment.engines import NAMES
+    from drharness.kernel import validate
+
+    allowed = [name for name in NAMES if option == "engine" or name != "auto"]
+    found = [text] if option == "engine" else text.split(",")
+    return [validate.choice(f"--dr-{option}", name.strip(), allowed) for name in found]
+
+
+def _scale(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 1 <= scale <= 1000:
+        raise errors.UsageError(
+            f"--dr-timeout-scale: expected a number from 1 to 1000, got {text!r}."
+        )
+    return scale
+
+
+# -- fixtures --------------------------------------------------------------------------------
+
+
+def _session(request: pytest.FixtureRequest) -> Session:
+    return request.config.stash[_SESSION]
+
+
+def _marked(request: pytest.FixtureRequest) -> Mapping[str, Any]:
+    """The arguments of the test's ``dr`` markers; a function's win over its class's or module's."""
+    merged: dict[str, Any] = {}
+    for mark in reversed(list(request.node.iter_markers("dr"))):
+        if mark.args:
+            pytest.fail(f"@pytest.mark.dr: arguments by name only, got {mark.args}.", pytrace=False)
+        merged.update(mark.kwargs)
+    return merged
+
+
+def _spelled(arguments: Mapping[str, Any]) -> str:
+    return f"@pytest.mark.dr({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+
+
+@pytest.fixture
+def dr_topology(request: pytest.FixtureRequest) -> Topology:
+    """The topology of ``dr_deployment``: the guide's, with the arguments of ``@pytest.mark.dr``.
+
+    Override it in a test module or conftest for another one.
+    """
+    from drharness.kernel import validate
+    from drharness.topology import Topology
+
+    arguments = _marked(request)
+    try:
+        for name in arguments:
+            validate.choice("argument", name, signature(Topology.guide).parameters)
+        return Topology.guide(**arguments)
+    except errors.UsageError as error:
+        text = str(error)
+    pytest.fail(f"UsageError: {_spelled(arguments)}: {text}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def dr_engine(request: pytest.FixtureRequest) -> str:
+    """Name of the engine that runs the deployments; skips the test where it cannot run."""
+    return _session(request).engine()
+
+
+@pytest.fixture(scope="session")
+def dr_lab(request: pytest.FixtureRequest, dr_engine: str) -> Lab:
+    """Makes deployments for ``@given`` and own scopes: ``with dr_lab.deployment() as d:``."""
+    return Lab(_session(request))
+
+
+@pytest.fixture
+def dr_deployment(
+    request: pytest.FixtureRequest, dr_engine: str, dr_topology: Topology
+) -> Iterator[Deployment]:
+    """A deployment of this test's own: brought up for it, taken down after it."""
+    for name, wanted in _marked(request).items():
+        found = getattr(dr_topology, name, wanted)
+        if found != wanted:
+            pytest.fail(
+                f"UsageError: {_spelled({name: wanted})} has no effect: the overriding fixture "
+                f"dr_topology gives {name}={found!r}.",
+                pytrace=False,
+            )
+    with _session(request).bring_up(dr_topology, shared=False) as deployment:
+        yield deployment
