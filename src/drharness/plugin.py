@@ -11,7 +11,7 @@ collection that fails says so in the report and never hides the test's own error
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from inspect import signature
@@ -33,7 +33,6 @@ _OPTIONS = {
     "evidence": (".drharness", "DIR", "where the evidence of runs is kept; default .drharness"),
 }
 _MARKER = "dr(**arguments): arguments of Topology.guide() for this test's dr_topology"
-_LOG_LINES = 4
 
 
 @dataclass(frozen=True)
@@ -148,10 +147,12 @@ class Session:
         if error is not self._noted:
             self._notes.clear()
             self._noted = error
-        self._notes.append(self._describe(run, ends=True))
+        self._notes.append(self._account(run, ends=True))
 
     def _save(self, run: Run) -> None:
-        saved = _attempt("history", lambda: f"{len(_history(run.deployment).events)} events")
+        from drharness.deployment import postmortem
+
+        saved = postmortem.save_history(run.deployment)
         where = self._shown(run.deployment.evidence)
         self._say(f"interrupted; evidence of the deployment: {where} ({saved})")
 
@@ -170,52 +171,29 @@ class Session:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Add the section ``drharness`` to a failed test, and the properties to its last report."""
         if call.when == "teardown":
-            item.user_properties.extend(self._properties().items())
+            item.user_properties.extend(self._figures().items())
         report = yield
         if report.failed:
-            alive = [self._describe(run, ends=not run.shared) for run in self._running]
-            ended = [self._describe(run, ends=False) for run in self._ended]
+            alive = [self._account(run, ends=not run.shared) for run in self._running]
+            ended = [self._account(run, ends=False) for run in self._ended]
             for text in alive + (self._notes or ended):
                 report.sections.append(("drharness", text))
         return report
 
-    def _describe(self, run: Run, *, ends: bool) -> str:
-        """What a failed test's report says of a deployment.
+    def _account(self, run: Run, *, ends: bool) -> str:
+        from drharness.deployment import postmortem
 
-        :param ends: nobody needs it any more: its traffic may be stopped and everything read back
-        """
-        asked = run.deployment.judgement is not None
-        verdict = _attempt("verdict", lambda: _verdict(run.deployment, ends=ends))
-        logs = _attempt("logs", lambda: _logs(run.deployment))
         where = self._shown(run.deployment.evidence)
-        return "\n".join(
-            [
-                "verdict:" if asked else "verdict (judged after the failure):",
-                verdict,
-                "",
-                f"last lines of each log in {where}:",
-                logs,
-                "",
-                f"evidence: {where}",
-                f"judge it again: drharness check {where}/history.jsonl",
-            ]
-        )
+        return postmortem.account(run.deployment, where=where, ends=ends)
 
-    def _properties(self) -> dict[str, str | float | int]:
-        """Of the test's last deployment: ``dr_evidence`` and, once judged, what it came to."""
+    def _figures(self) -> dict[str, str | float | int]:
+        """Of the test's last deployment, if it had one."""
         runs = self._running + self._ended
         if not runs:
             return {}
-        deployment = runs[-1].deployment
-        found: dict[str, str | float | int] = {"dr_evidence": str(deployment.evidence)}
-        judgement = deployment.judgement
-        if judgement is not None:
-            found["dr_verdict"] = str(judgement.status)
-            if judgement.rto is not None:
-                found["dr_rto"] = round(judgement.rto, 3)
-            if judgement.lost is not None:
-                found["dr_lost"] = len(judgement.lost)
-        return found
+        from drharness.deployment import postmortem
+
+        return postmortem.figures(runs[-1].deployment)
 
     def _shown(self, path: Path) -> str:
         """A path as it can be typed where pytest was started."""
@@ -267,41 +245,6 @@ def _choose(asked: str) -> Choice:
     except errors.Unsupported as refusal:
         return Choice(engine.name, why, refusal)
     return Choice(engine.name, why)
-
-
-def _history(deployment: Deployment) -> Any:
-    """The run's history so far, also written to ``history.jsonl``."""
-    from drharness.deployment import evidence
-    from drharness.history import store
-    from drharness.history.view import History
-
-    run = deployment.evidence
-    files = evidence.event_files(run)
-    return History(store.merge(run / "controller.jsonl", files, run / "history.jsonl"))
-
-
-def _verdict(deployment: Deployment, *, ends: bool) -> str:
-    """The test's own verdict; else one on all that can be seen without, or with, the deployment."""
-    from drharness.checks.judge import judge
-
-    if deployment.judgement is not None:
-        return str(deployment.judgement)
-    history = _history(deployment)  # first, so that there is one even if the read-back fails
-    return str(deployment.judge() if ends else judge(history))
-
-
-def _logs(deployment: Deployment) -> str:
-    """Fewer lines of each than the file has; some 25 logs have to fit into a report."""
-    from drharness.deployment import evidence
-
-    return evidence.log_tails(deployment.evidence, lines=_LOG_LINES)
-
-
-def _attempt(what: str, collect: Callable[[], str]) -> str:
-    try:
-        return collect()
-    except Exception as error:  # noqa: BLE001 - said in the report; the test's own error counts
-        return f"no {what}: {type(error).__name__}: {error}"
 
 
 # -- options ---------------------------------------------------------------------------------

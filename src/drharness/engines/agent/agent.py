@@ -12,6 +12,8 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from drharness.engines.agent import channel, work
 from drharness.engines.agent.channel import Channel, ChannelClosed
 from drharness.engines.agent.environment import run_component
@@ -86,8 +88,9 @@ class Agent(Init):
         self.services.boot(hold=bool(request.get("hold")), done=done)
 
     def _start(self, request: Request) -> None:
-        fields = {k: v for k, v in request.message.items() if k not in ("op", "id")}
-        request.reply(self.services.start(Service(**fields)).pid)
+        fields = {k: v for k, v in request.message.items() if k not in ("op", "id", "timeout")}
+        service = msgspec.convert(fields, Service)
+        request.reply(self.services.start(service).pid)
 
     def _signal(self, request: Request) -> None:
         os.kill(request["pid"], request["signal"])

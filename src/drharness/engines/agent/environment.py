@@ -139,7 +139,7 @@ class AgentEnvironment:
 
     async def resolve(self, name: str) -> list[str]:
         """IPv4 addresses of a name: the VM's hosts file first, then its name servers."""
-        return await stub.resolve(name)
+        return await stub.resolve(name, rng=self.rng)
 
     async def spawn(self, name: str, factory: str, argv: Sequence[str]) -> AgentChild:
         """Start another component of this VM."""

@@ -105,7 +105,7 @@ class Init:
             return
         try:
             handler(request)
-        except (OSError, ValueError, LookupError) as error:
+        except Exception as error:  # noqa: BLE001 - PID 1 must outlive a bad request
             request.fail(type(error).__name__, str(error))
 
     def fork(

@@ -67,7 +67,9 @@ class Launcher:
         self._channel.send({"op": "launch", "spec": msgspec.to_builtins(spec)}, fds)
 
     def stop(self) -> None:
-        """End it."""
+        """End it; nothing to do in a process forked from its controller."""
+        if self.owner != os.getpid():
+            return
         self._channel.close()
         proc.end(self.process, grace=5.0)
         close_quietly(self._errors)

@@ -1,0 +1,79 @@
+"""What to say of a deployment after a failure, collected while it may still run.
+
+Nothing here raises: a part that cannot be collected says so in its place, because the failure that
+led here counts more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from drharness.checks.judge import judge
+from drharness.deployment import evidence
+from drharness.deployment.deployment import Deployment
+from drharness.history import store
+from drharness.history.view import History
+
+_LOG_LINES = 4  # of each of some 25 logs
+
+
+def account(deployment: Deployment, *, where: str, ends: bool) -> str:
+    """The verdict, the last lines of all logs and where the evidence is, as one text.
+
+    :param where: the run's directory, as the reader may type it
+    :param ends: nobody needs the deployment any more: its traffic may be stopped and everything
+        read back; else only what was recorded so far is judged
+    """
+    asked = deployment.judgement is not None
+    verdict = _attempt("verdict", lambda: _verdict(deployment, ends=ends))
+    logs = _attempt("logs", lambda: evidence.log_tails(deployment.evidence, lines=_LOG_LINES))
+    lines = [
+        "verdict:" if asked else "verdict (judged after the failure):",
+        verdict,
+        "",
+        f"last lines of each log in {where}:",
+        logs,
+        "",
+        f"evidence: {where}",
+        f"judge it again: drharness check {where}/history.jsonl",
+    ]
+    return "\n".join(lines)
+
+
+def save_history(deployment: Deployment) -> str:
+    """Write ``history.jsonl`` of all recorded so far; says how much that is."""
+    return _attempt("history", lambda: f"{len(_saved(deployment).events)} events")
+
+
+def figures(deployment: Deployment) -> dict[str, str | float | int]:
+    """``dr_evidence`` (a path) and, once judged, ``dr_verdict``, ``dr_rto`` (s), ``dr_lost``."""
+    found: dict[str, str | float | int] = {"dr_evidence": str(deployment.evidence)}
+    judgement = deployment.judgement
+    if judgement is not None:
+        found["dr_verdict"] = str(judgement.status)
+        if judgement.rto is not None:
+            found["dr_rto"] = round(judgement.rto, 3)
+        if judgement.lost is not None:
+            found["dr_lost"] = len(judgement.lost)
+    return found
+
+
+def _saved(deployment: Deployment) -> History:
+    run: Path = deployment.evidence
+    files = evidence.event_files(run)
+    return History(store.merge(run / "controller.jsonl", files, run / "history.jsonl"))
+
+
+def _verdict(deployment: Deployment, *, ends: bool) -> str:
+    if deployment.judgement is not None:
+        return str(deployment.judgement)
+    history = _saved(deployment)  # first, so that there is one even if reading back fails
+    return str(deployment.judge() if ends else judge(history))
+
+
+def _attempt(what: str, collect: Callable[[], str]) -> str:
+    try:
+        return collect()
+    except Exception as error:  # noqa: BLE001 - said in its place; the first failure counts
+        return f"no {what}: {type(error).__name__}: {error}"

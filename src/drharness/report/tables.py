@@ -1,0 +1,70 @@
+"""A run as lines of text: steps with their times, RTO by phase and region, RPO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from drharness.checks import Judgement, Recovery
+from drharness.history import History, Plan, Step
+
+SHOWN = 10
+NS = 1_000_000_000
+
+
+def step_lines(history: History, judgement: Judgement) -> list[str]:
+    """The table of steps of every procedure run, timed from the disturbance it answers."""
+    lines: list[str] = []
+    for plan in history.plans:
+        before = [r for r in judgement.recoveries if r.t0 <= plan.invoked]
+        lines += _table(plan, before[-1] if before else None)
+    return lines
+
+
+def _table(plan: Plan, recovery: Recovery | None) -> Iterator[str]:
+    t0 = recovery.t0 if recovery else plan.invoked
+    cause = recovery.cause if recovery else f"the start of {plan.procedure}"
+    yield f"{'at':>8}  {'took':>9}  {'phase':<16}  clause  (from {cause})"
+    phases = dict(recovery.phases) if recovery else {}
+    names = list(phases)
+    if plan.invoked > t0:
+        yield f"{0:>+8.3f}  {(plan.invoked - t0) / NS:>7.3f} s  until the procedure began"
+    for step in plan.steps:
+        yield _row(step, t0)
+    if names and plan.ended is not None and names[-1] not in {s.id for s in plan.steps}:
+        at, took = (plan.ended - t0) / NS, phases[names[-1]]
+        if took > 0:
+            yield f"{at:>+8.3f}  {took:>7.3f} s  {names[-1]}"
+
+
+def _row(step: Step, t0: int) -> str:
+    at = (step.invoked - t0) / NS
+    took = "       - " if step.ended is None else f"{(step.ended - step.invoked) / NS:>7.3f} s"
+    state = {"ok": "", "fail": "FAIL", "invoke": "not ended"}.get(step.type, step.type)
+    clause = step.events[0].get("clause") or ""
+    return f"{at:>+8.3f}  {took}  {step.id:<16}  {clause:<6}  {state}".rstrip()
+
+
+def rto_lines(judgement: Judgement) -> list[str]:
+    """RTO: the slowest region's, and each region's."""
+    if not judgement.recoveries:
+        return ["RTO  not measured: nothing had to be overcome"]
+    return [_rto(recovery) for recovery in judgement.recoveries]
+
+
+def _rto(recovery: Recovery) -> str:
+    whole = "not reached" if recovery.seconds is None else f"{recovery.seconds:.3f} s"
+    each = (
+        f"{region} {'never' if seconds is None else f'{seconds:.3f} s'}"
+        for region, seconds in recovery.regions.items()
+    )
+    return f"RTO  {whole} ({', '.join(each) or 'no living region'})"
+
+
+def lost_lines(judgement: Judgement) -> list[str]:
+    """RPO: how many acknowledged changes are lost, and which (at most 10)."""
+    lost = judgement.lost
+    if lost is None:
+        return ["RPO  not known: nothing could be read back from the database"]
+    count = f"{len(lost)} acknowledged change{'' if len(lost) == 1 else 's'} lost"
+    more = [f"     ... and {len(lost) - SHOWN} more"] if len(lost) > SHOWN else []
+    return [f"RPO  {count}", *(f"     {change}" for change in lost[:SHOWN]), *more]
