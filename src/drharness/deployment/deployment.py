@@ -238,11 +238,13 @@ def _set_first_rules(operations: Operations, active: str) -> None:
     operations.set_firewall(topology.other(active), block=subnets)
 
 
-def _start(topology: Topology, engine: Engine, run: Path, active: str) -> tuple[Machines, Recorder]:
+def _start(
+    topology: Topology, engine: Engine, run: Path, active: str, listeners: Sequence[Listener]
+) -> tuple[Machines, Recorder]:
     place = template.ensure(binaries.find())
     postgres = f"{template.programs_of(place)}/postgres"
     seed = rng.token(8)
-    recorder = store.open_recorder(run / "controller.jsonl")
+    recorder = store.open_recorder(run / "controller.jsonl", *listeners)
     recorder.record(
         "run",
         run=run.name,
@@ -292,9 +294,7 @@ def deploy(
     run = evidence.new_run(Path(evidence_dir) if evidence_dir else None)
     active = topology.regions[0]
     try:
-        machines, recorder = _start(topology, chosen, run, active)
-        for listener in listeners:
-            recorder.listen(listener)
+        machines, recorder = _start(topology, chosen, run, active, listeners)
         deployment = Deployment(topology, machines, recorder, run, active)
         try:
             _bring_up(deployment)
