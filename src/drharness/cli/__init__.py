@@ -19,7 +19,7 @@ def main() -> None:
 
         run()
     except Interrupted:
-        INTERRUPTS.say("interrupted: nothing had been started")
+        INTERRUPTS.say("interrupted")
         raise SystemExit(INTERRUPTS.EXIT_CODE) from None
 
 

@@ -23,9 +23,17 @@ from rich.text import Text
 from drharness.kernel import clock
 
 _REMIND_S = 10.0  # without a terminal: say that something still runs
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
-_STYLES = {"ok": "green", "FAIL": "bold red", "NO": "bold red", "refused": "bold yellow", "--": "yellow"}
-_SIGNS = {"ok": "✔", "FAIL": "✘", "NO": "✘", "refused": "✘", "--": "–"}
+_CONTROL = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
+}
+_STYLES = {
+    "ok": "green",
+    "FAIL": "bold red",
+    "NO": "bold red",
+    "refused": "bold yellow",
+    "--": "yellow",
+}
+_SIGNS = {"ok": "✔", "FAIL": "✘", "NO": "✘", "refused": "✘", "--": "-"}
 _VERDICTS = {"PASS": "green", "FAIL": "bold red", "INVALID": "bold yellow", "UNKNOWN": "yellow"}
 
 
@@ -69,11 +77,7 @@ class Screen:
 
     def say(self, text: str = "", style: str = "") -> None:
         """One or more lines that stay."""
-        plain = text.translate(_CONTROL)
-        if self._moves:
-            self._console.print(Text(plain, style=style))
-        else:
-            self._console.print(Text(plain, style=style), soft_wrap=True)
+        self._console.print(Text(text.translate(_CONTROL), style=style))
 
     def verdict(self, text: str) -> None:
         """The text of a judgement, its verdicts coloured where there are colours."""

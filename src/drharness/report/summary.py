@@ -52,7 +52,7 @@ def _fault(fault: Fault) -> dict[str, Any]:
 
 
 def _procedure(plan: Plan) -> dict[str, Any]:
-    broken = next((s for s in plan.steps if s.type != "ok"), None)
+    broken = plan.broken_at
     return {
         "name": plan.procedure,
         "code": plan.events[0].get("code"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from drharness.checks import Judgement, Recovery
 from drharness.history import History, Plan, Step
 
@@ -20,24 +18,27 @@ def step_lines(history: History, judgement: Judgement) -> list[str]:
     return lines
 
 
-def _table(plan: Plan, recovery: Recovery | None) -> Iterator[str]:
+def _table(plan: Plan, recovery: Recovery | None) -> list[str]:
     t0 = recovery.t0 if recovery else plan.invoked
     cause = recovery.cause if recovery else f"the start of {plan.procedure}"
-    yield f"{'at':>8}  {'took':>9}  {'phase':<16}  clause  (from {cause})"
-    phases = dict(recovery.phases) if recovery else {}
-    names = list(phases)
+    rows = [(_since(t0, step.invoked), _row(step, t0)) for step in plan.steps]
     if plan.invoked > t0:
-        yield f"{0:>+8.3f}  {(plan.invoked - t0) / NS:>7.3f} s  until the procedure began"
-    for step in plan.steps:
-        yield _row(step, t0)
-    if names and plan.ended is not None and names[-1] not in {s.id for s in plan.steps}:
-        at, took = (plan.ended - t0) / NS, phases[names[-1]]
-        if took > 0:
-            yield f"{at:>+8.3f}  {took:>7.3f} s  {names[-1]}"
+        waited = _since(t0, plan.invoked)
+        rows.append((0.0, f"{0:>+8.3f}  {waited:>7.3f} s  until the procedure began"))
+    for region, seconds in (recovery.regions if recovery else {}).items():
+        if seconds is not None:
+            text = f"{seconds:>+8.3f}  {'':>9}  first change acknowledged through {region}"
+            rows.append((seconds, text))
+    head = f"{'at':>8}  {'took':>9}  {'phase':<16}  clause  (from {cause})"
+    return [head, *(text for _, text in sorted(rows, key=lambda row: row[0]))]
+
+
+def _since(t0: int, t: int) -> float:
+    return (t - t0) / NS
 
 
 def _row(step: Step, t0: int) -> str:
-    at = (step.invoked - t0) / NS
+    at = _since(t0, step.invoked)
     took = "       - " if step.ended is None else f"{(step.ended - step.invoked) / NS:>7.3f} s"
     state = {"ok": "", "fail": "FAIL", "invoke": "not ended"}.get(step.type, step.type)
     clause = step.events[0].get("clause") or ""

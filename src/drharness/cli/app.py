@@ -1,0 +1,237 @@
+"""Commands and their options; each is done by a module of its own, loaded when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from drharness.errors import DrHarnessError
+
+if TYPE_CHECKING:
+    from drharness.cli.plan import Drill
+    from drharness.cli.screen import Screen
+
+T = TypeVar("T")
+
+_EXAMPLES = """\b
+Examples:
+  drharness doctor
+  drharness drill full-failover
+  drharness drill full-failover --fault regions-cut --replication async
+  drharness drill full-failover --without fence --json result.json
+  drharness check .drharness/20261122-203712-7f3a
+
+\b
+Exit codes: 0 pass, 1 fail, 2 bad usage or not possible on this host,
+3 unknown or invalid, 130 interrupted.
+"""
+_DRILL_EXAMPLES = """\b
+Examples:
+  drharness drill full-failover
+  drharness drill full-failover --swap fence,promote
+  drharness drill full-failover --timing guide --runs 5 --json - > result.json
+"""
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+run = app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from drharness import __version__
+
+        typer.echo(f"drharness {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=_EXAMPLES)
+def entry(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Stand up a two-region architecture, break it, run the procedure, judge what happened."""
+
+
+Procedure = Annotated[str, typer.Argument(metavar="PROCEDURE", help="full-failover")]
+To = Annotated[str, typer.Option(metavar="REGION", help="The region that takes over.")]
+FaultName = Annotated[
+    str,
+    typer.Option(
+        "--fault",
+        metavar="FAULT",
+        help="region-down (of the other region; or region-down:REGION), regions-cut, or none.",
+    ),
+]
+Replication = Annotated[str, typer.Option(metavar="sync|async", help="How databases replicate.")]
+Timing = Annotated[
+    str, typer.Option(metavar="fast|guide", help="Sub-second timers, or the products' defaults.")
+]
+Ttl = Annotated[
+    int | None, typer.Option(metavar="SECONDS", help="TTL of the names; default: the timing's.")
+]
+ReturnFence = Annotated[
+    str,
+    typer.Option(
+        metavar="boot-deny|none", help="Whether a DBMS VM boots with every Framework shut out."
+    ),
+]
+Rate = Annotated[
+    float | None, typer.Option(metavar="N", help="Writes per second; default: the timing's.")
+]
+Without = Annotated[
+    list[str] | None, typer.Option(metavar="STEP", help="Leave a step out; repeatable.")
+]
+Swap = Annotated[list[str] | None, typer.Option(metavar="A,B", help="Swap two steps; repeatable.")]
+EngineName = Annotated[str, typer.Option(metavar="auto|local", help="Where to run.")]
+Json = Annotated[
+    str, typer.Option("--json", metavar="FILE", help="Result for programs; - is standard output.")
+]
+Evidence = Annotated[
+    Path | None,
+    typer.Option(
+        "--keep-evidence", metavar="DIR", help="Where the run's directory goes; default .drharness."
+    ),
+]
+Scale = Annotated[
+    float, typer.Option("--timeout-scale", metavar="X", help="Stretch timeouts on a slow host.")
+]
+Runs = Annotated[int, typer.Option(metavar="N", help="Repeat the drill.")]
+
+
+@app.command(epilog=_DRILL_EXAMPLES, short_help="Deploy, break, run a procedure, judge; live.")
+def drill(
+    *,
+    procedure: Procedure,
+    to: To = "region2",
+    fault: FaultName = "region-down",
+    replication: Replication = "sync",
+    timing: Timing = "fast",
+    ttl: Ttl = None,
+    return_fence: ReturnFence = "boot-deny",
+    rate: Rate = None,
+    without: Without = None,
+    swap: Swap = None,
+    engine: EngineName = "auto",
+    json_file: Json = "",
+    keep_evidence: Evidence = None,
+    timeout_scale: Scale = 1.0,
+    runs: Runs = 1,
+) -> None:
+    """Deploy, put under traffic, break, run PROCEDURE and judge; live."""
+
+    def planned() -> Drill:
+        from drharness.cli import plan
+
+        plan.check_rest(engine=engine, rate=rate, runs=runs, scale=timeout_scale, json=json_file)
+        topology = plan.topology_of(
+            replication=replication, timing=timing, ttl=ttl, return_fence=return_fence
+        )
+        steps = plan.procedure_of(
+            procedure, to, topology=topology, without=without or (), swap=swap or ()
+        )
+        broken = plan.fault_of(fault, to=to, topology=topology)
+        return plan.Drill(steps, topology, broken, rate, engine, keep_evidence, json_file, runs)
+
+    chosen = _or_error(planned)
+    _drills(chosen, timeout_scale)
+
+
+def _drills(chosen: Drill, scale: float) -> NoReturn:
+    from drharness.cli.drill import carry_out
+    from drharness.kernel import waiting
+
+    waiting.set_scale(scale)
+    screen, errors = _screens(chosen.json)
+    ended = []
+    for number in range(1, chosen.runs + 1):
+        screen.say(
+            f"{chosen}" if chosen.runs == 1 else f"{chosen}\n  run {number} of {chosen.runs}"
+        )
+        screen.say()
+        ended.append(carry_out(chosen, screen, errors))
+        if ended[-1].code in (2, 130):
+            break
+        if chosen.runs > 1:
+            screen.say()
+    if len(ended) > 1:
+        for number, one in enumerate(ended, start=1):
+            screen.say(f"run {number:>3}  {one.line}")
+    code = next((c for c in (130, 2, 1, 3) if c in {e.code for e in ended}), 0)
+    found = [e.summary for e in ended]
+    series = {"v": 1, "kind": "drharness series", "exit_code": code, "runs": found}
+    _deliver(chosen.json, found[0] if chosen.runs == 1 else series)
+    raise typer.Exit(code)
+
+
+@app.command(short_help="Judge a recorded history again, offline.")
+def check(
+    *,
+    history: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A history, or a run's directory.")
+    ],
+    json_file: Json = "",
+) -> None:
+    """Judge a recorded history again, offline: the same verdict as the live run's."""
+
+    def judged() -> int:
+        from drharness import report
+        from drharness.checks import judge
+        from drharness.cli import plan, records
+
+        plan.check_writable(json_file)
+        found = records.load(history)
+        judgement = judge(found)
+        code = records.EXIT_CODES[judgement.status]
+        _screens(json_file)[0].verdict(str(judgement))
+        _deliver(json_file, {**report.summary(found, judgement), "exit_code": code})
+        return code
+
+    raise typer.Exit(_or_error(judged))
+
+
+@app.command(short_help="Say whether deployments can run here, or the way out.")
+def doctor() -> None:
+    """Say whether deployments can run on this host, and if not, the way out."""
+
+    def examined() -> int:
+        from drharness.cli.doctor import examine
+
+        return examine(*_screens(""))
+
+    raise typer.Exit(_or_error(examined))
+
+
+def _screens(wanted: str) -> tuple[Screen, Screen]:
+    """For results and for errors; with the JSON on standard output all else goes to the other."""
+    from drharness.cli.screen import Screen
+
+    return Screen(sys.stderr if wanted == "-" else sys.stdout), Screen(sys.stderr)
+
+
+def _deliver(wanted: str, found: dict[str, Any]) -> None:
+    from drharness.cli.screen import to_file
+
+    if wanted:
+        to_file(wanted, json.dumps(found, indent=1, default=str) + "\n")
+
+
+def _or_error(action: Callable[[], T]) -> T:
+    """Its result, or the error as text and the exit code that says what kind it is."""
+    try:
+        return action()
+    except DrHarnessError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error

@@ -1,0 +1,139 @@
+"""What a drill is to do, as one value; all input is checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from drharness import procedures
+from drharness.deployment.engines import NAMES as ENGINES
+from drharness.errors import UsageError
+from drharness.faults import RegionDown, RegionsCut
+from drharness.faults.model import Fault
+from drharness.kernel import validate
+from drharness.procedures import Procedure
+from drharness.topology import Topology
+from drharness.topology.model import REPLICATION, RETURN_FENCES
+from drharness.topology.profile import PROFILES
+
+FAULTS = ("none", "region-down", "regions-cut")
+
+
+@dataclass(frozen=True)
+class Drill:
+    """A drill.
+
+    :ivar fault: what is broken before the procedure begins, if anything
+    :ivar rate: writes per second, None for the timing profile's
+    :ivar evidence: where runs are kept, None for the default
+    :ivar json: where the machine-readable result goes: a path, ``-``, or empty for nowhere
+    """
+
+    procedure: Procedure
+    topology: Topology
+    fault: Fault | None
+    rate: float | None
+    engine: str
+    evidence: Path | None
+    json: str
+    runs: int
+
+    def __str__(self) -> str:
+        topology = self.topology
+        fault = "no fault" if self.fault is None else repr(self.fault)
+        return (
+            f"drill {repr(self.procedure).removeprefix('procedures.')}\n"
+            f"  {fault}; replication {topology.replication}, timing {topology.timing}, "
+            f"TTL {topology.ttl} s, return fence {topology.return_fence}"
+        )
+
+
+def topology_of(*, replication: str, timing: str, ttl: int | None, return_fence: str) -> Topology:
+    """The topology that the options describe.
+
+    :raises UsageError: names the option, its value and what was expected
+    """
+    return Topology.guide(
+        replication=validate.choice("--replication", replication, REPLICATION),
+        timing=validate.choice("--timing", timing, PROFILES),
+        ttl=None if ttl is None else int(validate.number("--ttl", ttl, low=0, high=86400)),
+        return_fence=validate.choice("--return-fence", return_fence, RETURN_FENCES),
+    )
+
+
+def procedure_of(
+    name: str, to: str, *, topology: Topology, without: Sequence[str], swap: Sequence[str]
+) -> Procedure:
+    """The procedure of that name, varied.
+
+    :raises UsageError: no such procedure, region or step, or a malformed ``--swap``
+    """
+    known = procedures.BY_NAME
+    chosen = known[validate.choice("PROCEDURE", name.replace("_", "-"), known)]
+    if validate.choice("--to", to, topology.regions) == topology.regions[0]:
+        raise UsageError(
+            f"--to: {to} is the active region when a drill begins; "
+            f"expected {topology.other(to)}, which takes over from it."
+        )
+    procedure = chosen(to=to)
+    for step in without:
+        procedure = procedure.without(_step("--without", step, procedure))
+    for pair in swap:
+        names = [part.strip() for part in pair.split(",")]
+        if len(names) != 2:
+            raise UsageError(f"--swap: expected two steps, as in fence,promote, got {pair!r}.")
+        one, other = (_step("--swap", step, procedure) for step in names)
+        procedure = procedure.swapped(one, other)
+    return procedure
+
+
+def _step(option: str, step: str, procedure: Procedure) -> str:
+    return validate.choice(option, step.replace("_", "-"), [s.id for s in procedure.steps])
+
+
+def fault_of(text: str, *, to: str, topology: Topology) -> Fault | None:
+    """The fault that the option names; it hits the region that is not taking over.
+
+    :param text: ``region-down``, ``region-down:REGION``, ``regions-cut`` or ``none``
+    :raises UsageError: no such fault or region
+    """
+    name, colon, region = text.replace("_", "-").partition(":")
+    validate.choice("--fault", name, FAULTS)
+    if colon and name != "region-down":
+        raise UsageError(f"--fault: {name} takes no region, got {text!r}.")
+    other = topology.other(to)
+    if name == "region-down":
+        return RegionDown(validate.choice("--fault", region or other, topology.regions))
+    return RegionsCut(one=other, other=to) if name == "regions-cut" else None
+
+
+def check_rest(*, engine: str, rate: float | None, runs: int, scale: float, json: str) -> None:
+    """Check the options that are passed on as they are.
+
+    :raises UsageError: names the option, its value and what was expected
+    """
+    validate.choice("--engine", engine, ENGINES)
+    validate.number("--timeout-scale", scale, low=1, high=1000)
+    validate.number("--runs", runs, low=1, high=1000)
+    if rate is not None:
+        validate.number("--rate", rate, low=0.1, high=2000)
+    check_writable(json)
+
+
+def check_writable(json: str) -> None:
+    """Whether the result can be written where it is wanted, before it takes time to get it.
+
+    :raises UsageError: it cannot
+    """
+    if json in ("", "-"):
+        return
+    path = Path(json)
+    existed = path.exists()
+    try:
+        with path.open("a"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"--json: {json} cannot be written ({error.strerror}).") from error

@@ -1,0 +1,49 @@
+"""What happens, as it happens: the events of the controller become lines on the screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drharness.cli.screen import Screen
+from drharness.deployment import evidence
+from drharness.faults import Receipt, RegionDown
+from drharness.faults.model import Fault
+from drharness.history.event import Data
+
+_MARKS = {"ok": "ok", "fail": "FAIL", "refused": "refused", "info": "--"}
+
+
+class Progress:
+    """Listens to the controller's recorder.
+
+    :ivar run: directory of the run's evidence, None until it is known
+    """
+
+    def __init__(self, screen: Screen, base: Path | None) -> None:
+        self.run: Path | None = None
+        self._screen = screen
+        self._base = base or evidence.DEFAULT
+
+    def __call__(self, event: Data) -> None:
+        kind = event["kind"]
+        if kind == "run":
+            self.run = self._base.absolute() / event["run"]
+        elif kind == "step" and event["type"] == "invoke":
+            self._screen.begin(event["id"])
+        elif kind == "step":
+            self._screen.end(_MARKS[event["type"]], event.get("clause") or "")
+            for line in str(event.get("text") or "").splitlines():
+                self._screen.say(f"       {line}")
+
+
+def label_of(fault: Fault) -> str:
+    """A fault in two words."""
+    return f"{fault.region} down" if isinstance(fault, RegionDown) else fault.f.replace("_", " ")
+
+
+def proof_of(receipt: Receipt) -> str:
+    """What proved a fault, in one line."""
+    sources = {probe.partition(" -> ")[0] for probe in receipt.lost}
+    answered = len(receipt.lost) + len(receipt.still)
+    whose = ", ".join(sorted(sources))
+    return f"proven: {len(receipt.lost)} of {answered} ports are silent, seen from {whose}"
