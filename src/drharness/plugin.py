@@ -32,7 +32,7 @@ _OPTIONS = {
     "timeout_scale": ("1", "X", "stretch every deadline by X (1 or more), for slow hosts"),
     "evidence": (".drharness", "DIR", "where the evidence of runs is kept; default .drharness"),
 }
-_MARKER = "dr(**arguments): arguments of Topology.guide() for this test's dr_topology"
+_MARKER = "dr(replication='async', ttl=30, ...): arguments of Topology.guide() for dr_topology"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Session:
         self._choice: Choice | None = None
         self._said: list[str] = []
         self._running: list[Run] = []
-        self._ended: list[Run] = []
+        self._last: Run | None = None  # of the current test's deployments that have ended
         self._notes: list[str] = []
         self._noted: BaseException | None = None
 
@@ -140,7 +140,7 @@ class Session:
                 raise
             finally:
                 self._running.remove(run)
-                self._ended.append(run)
+                self._last = run
 
     def _note(self, run: Run, error: BaseException) -> None:
         """Blocks within each other see the same error: keep what was noted of the last one."""
@@ -161,7 +161,7 @@ class Session:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
         """A new test: forget what the last one left."""
-        self._ended.clear()
+        self._last = None
         self._notes.clear()
         self._noted = None
 
@@ -175,9 +175,9 @@ class Session:
         report = yield
         if report.failed:
             alive = [self._account(run, ends=not run.shared) for run in self._running]
-            ended = [self._account(run, ends=False) for run in self._ended]
-            for text in alive + (self._notes or ended):
-                report.sections.append(("drharness", text))
+            if self._last is not None and not self._notes:
+                self._notes.append(self._account(self._last, ends=False))
+            report.sections += [("drharness", text) for text in alive + self._notes]
         return report
 
     def _account(self, run: Run, *, ends: bool) -> str:
@@ -188,12 +188,12 @@ class Session:
 
     def _figures(self) -> dict[str, str | float | int]:
         """Of the test's last deployment, if it had one."""
-        runs = self._running + self._ended
-        if not runs:
+        run = self._last or (self._running[-1] if self._running else None)
+        if run is None:
             return {}
         from drharness.deployment import postmortem
 
-        return postmortem.figures(runs[-1].deployment)
+        return postmortem.figures(run.deployment)
 
     def _shown(self, path: Path) -> str:
         """A path as it can be typed where pytest was started."""
@@ -332,7 +332,8 @@ def _marked(request: pytest.FixtureRequest) -> Mapping[str, Any]:
     merged: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers("dr"))):
         if mark.args:
-            pytest.fail(f"@pytest.mark.dr: arguments by name only, got {mark.args}.", pytrace=False)
+            text = f"UsageError: @pytest.mark.dr: arguments by name only, got {mark.args}."
+            pytest.fail(text, pytrace=False)
         merged.update(mark.kwargs)
     return merged
 
