@@ -116,3 +116,21 @@ def test_canaries_are_not_counted_as_traffic() -> None:
         story.add(4.0, "op", type=kind, opid="region2-application-p.application/1.999",
                   canary=True, **base)  # fmt: skip
     assert _result(story.done(), "V1").verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("promoted", "recoveries"), [(False, 1), (True, 2)])
+def test_a_repetition_that_finds_nothing_to_do_needs_no_recovery(
+    promoted: bool, recoveries: int
+) -> None:
+    events = good_drill()
+    again = [
+        {**e, "plan": 2, "t": e["t"] + 2_200_000_000}
+        for e in events
+        if e["kind"] in ("step", "plan")
+    ]
+    for event in again:
+        if event["kind"] == "step" and event["id"] == "promote" and event["type"] == "ok":
+            event["result"] = {"promoted": promoted}
+    verdict = judge(history_of([*events, *again]), invariants=["L1", "L3"])
+    assert len(verdict.recoveries) == recoveries
+    assert verdict.ok is not promoted

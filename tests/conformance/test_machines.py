@@ -50,7 +50,9 @@ def test_a_reboot_keeps_the_disk_and_loses_memory(machines: Machines) -> None:
 
 def test_the_guides_sudo_runs_what_is_behind_it(machines: Machines) -> None:
     vm = machines.machine(VM)
-    done = vm.run(["sudo", "-n", "-u", "root", "sh", "-c", "echo $0 $1; exit 3", "a", "b"], check=False)
+    done = vm.run(
+        ["sudo", "-n", "-u", "root", "sh", "-c", "echo $0 $1; exit 3", "a", "b"], check=False
+    )
     assert (done.stdout, done.returncode) == ("a b\n", 3)
 
 
@@ -75,9 +77,7 @@ def test_a_command_that_does_not_end_is_killed_with_its_children(machines: Machi
     vm = machines.machine(VM)
     with pytest.raises(CommandFailed, match="did not end in time"):
         vm.run(["sh", "-c", "sleep 987 & sleep 988"], timeout=0.3)
-    wait_until(
-        lambda: "sleep 98" not in vm.run(["ps", "ax"]).stdout, "sleeps gone", timeout=5.0
-    )
+    wait_until(lambda: "sleep 98" not in vm.run(["ps", "ax"]).stdout, "sleeps gone", timeout=5.0)
 
 
 def test_much_output_arrives_whole(machines: Machines) -> None:
@@ -93,7 +93,8 @@ def test_a_daemon_that_keeps_the_output_open_does_not_hold_a_command_up(machines
 
 
 def test_an_error_of_a_called_function_comes_back_with_type_and_text(machines: Machines) -> None:
-    with pytest.raises(RemoteError, match="region1-dbms, os:listdir: FileNotFoundError: .*nowhere"):
+    text = r"region1-dbms, os:listdir: FileNotFoundError: .*nowhere"
+    with pytest.raises(RemoteError, match=text):
         machines.machine(VM).call("os:listdir", {"path": "/nowhere"})
     with pytest.raises(RemoteError, match="LookupError: os:nothing"):
         machines.machine(VM).call("os:nothing")
@@ -156,8 +157,12 @@ def test_powering_off_twice_and_on_twice_changes_nothing(machines: Machines) -> 
 
 def test_a_frozen_vm_answers_in_its_kernel_only(machines: Machines) -> None:
     vm = machines.machine("region1-framework-b")
-    counting = "import time\nn = 0\nwhile True:\n    n += 1\n    open('/run/n', 'w').write(str(n))\n"
-    vm.submit("start", timeout=5.0, name="count", program=[sys.executable, "-c", counting]).result(5)
+    counting = (
+        "import time\nn = 0\nwhile True:\n    n += 1\n    open('/run/n', 'w').write(str(n))\n"
+    )
+    vm.submit("start", timeout=5.0, name="count", program=[sys.executable, "-c", counting]).result(
+        5
+    )
     wait_until(lambda: vm.run(["cat", "/run/n"], check=False).stdout, "counting", timeout=5.0)
     machines.freeze(vm.id)
     frozen = vm.run(["cat", "/run/n"]).stdout

@@ -1,4 +1,4 @@
-"""What every engine promises of the network: routes, cuts one way and both, power without a sound."""
+"""What every engine promises of the network: routes, cuts one way and both, silent power-off."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from drharness.engines.protocol import Cut, Machines, RegionCut, VmCut
 from drharness.kernel.waiting import wait_until
-
 from tests.conformance.conftest import PROBE, TALK, serve_echo
 
 SERVER, ADDRESS = "region1-application-p", "10.81.2.11"

@@ -1,7 +1,8 @@
 """Episodes: a disturbance (faults, a procedure, or both) and the time in which to overcome it.
 
 A fault opens a new episode once the one before is over: its procedure has ended, or all its faults
-are healed. A procedure opens one only if the one before already succeeded and nothing broke since.
+are healed. A procedure opens one only if the one before already succeeded and nothing broke since;
+one that was merely run again and found nothing to do belongs to none.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def episodes(history: History) -> tuple[Episode, ...]:
     )
     out: list[Episode] = []
     for item in happenings:
+        if out and _only_repeats(out[-1], item):
+            continue
         if not out or _opens_another(out[-1], item):
             if out:
                 out[-1] = replace(out[-1], until=item.invoked)
@@ -84,6 +87,16 @@ def episodes(history: History) -> tuple[Episode, ...]:
         else:
             out[-1] = replace(out[-1], plans=(*out[-1].plans, item))
     return tuple(out)
+
+
+def _only_repeats(current: Episode, item: Fault | Plan) -> bool:
+    """Whether a procedure was run once more after it had succeeded, and found nothing to do."""
+    plan = current.plan
+    if plan is None or not isinstance(item, Plan) or not _opens_another(current, item):
+        return False
+    broken_since = any(f.since > (plan.ended or plan.invoked) for f in current.faults)
+    same = (plan.name, plan.to) == (item.name, item.to)
+    return same and not broken_since and item.type == "ok" and not item.promoted
 
 
 def _opens_another(current: Episode, item: Fault | Plan) -> bool:

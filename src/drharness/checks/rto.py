@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from drharness.checks.episodes import Episode, episodes, judged_regions
@@ -49,6 +49,13 @@ class Recovery:
         whole = "not reached" if self.seconds is None else f"{self.seconds:.3f} s"
         last = f"; last: {self.last}" if self.last else ""
         return f"RTO after {self.cause}: {whole} ({each or 'no living region'}{last})"
+
+
+def slowest(recoveries: Iterable[Recovery]) -> float | None:
+    """Seconds of the slowest recovery; None if there was none to make, or one never came."""
+    times = [r.seconds for r in recoveries]
+    known = [t for t in times if t is not None]
+    return max(known) if known and len(known) == len(times) else None
 
 
 def recoveries(history: History) -> tuple[Recovery, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from drharness.checks.rpo import Lost
-from drharness.checks.rto import Recovery
+from drharness.checks.rto import Recovery, slowest
 from drharness.checks.text import describe, seconds_from
 from drharness.history.event import Event
 
@@ -65,7 +65,7 @@ class Result:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Judgement:
     """All results of a run. ``ok`` only if every exercised check passed; ``str()`` is the report.
 
@@ -101,9 +101,12 @@ class Judgement:
     @property
     def rto(self) -> float | None:
         """Seconds of the slowest recovery, None if there was none or one never came."""
-        times = [r.seconds for r in self.recoveries]
-        known = [t for t in times if t is not None]
-        return max(known) if known and len(known) == len(times) else None
+        return slowest(self.recoveries)
+
+    def __repr__(self) -> str:
+        """In a line, for the assertion that shows it: what failed, and in which run."""
+        bad = [f"{f.invariant} {f.seen.splitlines()[0]}" for f in self.findings]
+        return f"<{self.status} {self.run_id}{': ' if bad else ''}{'; '.join(bad)}>"
 
     def __str__(self) -> str:
         lines = [f"{self.status}: run {self.run_id}"]

@@ -12,7 +12,7 @@ from typing import Any
 from drharness.deployment import provision
 from drharness.engines.client import RemoteError, result
 from drharness.engines.protocol import Cut, Machine, Machines, RegionCut
-from drharness.errors import DrHarnessError, EngineLost
+from drharness.errors import DrHarnessError, EngineLost, UsageError
 from drharness.history import store
 from drharness.history.event import Data
 from drharness.history.recorder import Recorder
@@ -90,7 +90,13 @@ class Operations:
             self.recorder.record("vm", id=vm, state=state, cause=cause)
 
     def cut(self, *cuts: Cut) -> None:
-        """Apply cuts, one way each for a :class:`RegionCut`."""
+        """Apply cuts, one way each for a :class:`RegionCut`.
+
+        :raises UsageError: one of them is in force already; nothing was done
+        """
+        for cut in cuts:
+            if cut in self._cuts:
+                raise UsageError(f"{cut} is in force already: heal it before it is made again.")
         for cut in cuts:
             self._machines.cut(cut)
             self._cuts.append(cut)

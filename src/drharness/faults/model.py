@@ -92,7 +92,8 @@ class Fault:
     def inject(self, operations: Operations) -> Guard:
         """Probe, break, probe again, and record all of it.
 
-        :raises FaultNotProven: a probe that succeeded before succeeds still, or none did before
+        :raises FaultNotProven: a probe that succeeded before succeeds still, or none did before;
+            what was done is undone
         """
         breakage = self.breakage(operations)
         arguments = asdict(self)
@@ -104,6 +105,7 @@ class Fault:
         proof: dict[str, Any] = {"before": dict(before), "after": dict(receipt.after)}
         fields = {"f": self.f, "args": arguments, "since": since, "proof": proof}
         if receipt.still or not receipt.lost:
+            breakage.undo()
             operations.recorder.record("fault", type="info", **fields)
             still = ", ".join(receipt.still)
             why = f"still reachable: {still}" if still else f"no probe worked before: {before}"

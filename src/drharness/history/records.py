@@ -137,6 +137,12 @@ class Plan:
         words = [word for word in re.findall(r"\w+", self.procedure) if word != "procedures"]
         return words[0] if words else ""
 
+    @property
+    def promoted(self) -> bool:
+        """Whether its promotion changed something (false: the database was writable already)."""
+        done = [s.events[-1].get("result") for s in self.steps if s.id == "promote"]
+        return any(not isinstance(r, dict) or r.get("promoted", True) for r in done)
+
     def step_ok(self, *ids: str) -> int | None:
         """When the first of these steps was first done (ns), or None."""
         done = [s.ended for s in self.steps if s.id in ids and s.type == "ok" and s.ended]

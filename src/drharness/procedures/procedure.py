@@ -7,11 +7,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from drharness.checks.models import acked
-from drharness.checks.rto import recoveries
+from drharness.checks.rto import recoveries, slowest
 from drharness.deployment.deployment import Deployment
 from drharness.errors import DrHarnessError
 from drharness.history.records import Operation
-from drharness.history.view import History
 from drharness.kernel import clock, rng, validate
 from drharness.procedures.step import Context, Step, StepRefused
 
@@ -127,7 +126,7 @@ class Procedure:
             procedure=repr(self),
             status=last.type,
             steps=tuple(done),
-            rto=_rto(history),
+            rto=slowest(recoveries(history)),
             lost=tuple(w for w in acked(history) if w.done < asked and w.opid not in present),
             step=last.id if failed else "",
             text=last.text if failed else "",
@@ -143,12 +142,6 @@ def _present(deployment: Deployment) -> Collection[str]:
         return ()
     ops: dict[str, int] = dump["ops"]
     return ops
-
-
-def _rto(history: History) -> float | None:
-    times = [r.seconds for r in recoveries(history)]
-    known = [t for t in times if t is not None]
-    return max(known) if known and len(known) == len(times) else None
 
 
 def _carry_out(step: Step, context: Context) -> StepResult:

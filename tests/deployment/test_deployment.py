@@ -1,0 +1,243 @@
+"""A deployment as its users hold it: what is up, what it answers, what it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from drharness.deployment import Deployment, deploy, evidence
+from drharness.deployment.operations import Operations
+from drharness.errors import FaultNotProven, UsageError, WaitTimeout
+from drharness.faults import RegionDown, RegionsCut
+from drharness.faults.model import Breakage, Fault
+from drharness.faults.vm import services_of, witness
+from drharness.topology import Topology, addresses
+from fixtures import leaks
+
+
+@dataclass(frozen=True)
+class Nothing(Fault):
+    """A fault that claims to cut a region off and does nothing."""
+
+    def breakage(self, operations: Operations) -> Breakage:
+        """Look at region 1 and leave it alone."""
+        targets = services_of(operations.topology.vms_of("region1"))
+        probes = {witness(operations, "region1"): targets}
+        return Breakage(probes, apply=lambda: None, undo=lambda: None)
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One deployment for tests that leave it as they find it."""
+    with deploy(Topology.guide(), evidence_dir=tmp_path_factory.mktemp("runs")) as d:
+        yield d
+
+
+def test_roles_are_those_of_normal_operation(deployment: Deployment) -> None:
+    status = deployment.operations.component_status
+    assert status("region1-framework-p.configserver")["role"] == "primary"
+    assert status("region1-framework-b.configserver")["role"] == "backup"
+    assert [status(p)["mode"] for p in deployment.proxies()] == ["normal"] * 4
+    assert not deployment.operations.is_on("region2-framework-p")
+    assert (deployment.active, deployment.dormant) == ("region1", "region2")
+
+
+def test_the_standby_is_a_synchronous_replica(deployment: Deployment) -> None:
+    active = deployment.operations.database_status("region1")
+    standby = deployment.operations.database_status("region2")
+    assert (active["writable"], standby["in_recovery"]) == (True, True)
+    assert [row[2] for row in active["senders"]] == ["sync"]
+    assert active["sysid"] == standby["sysid"]
+
+
+def test_the_guides_rule_closes_the_dormant_database_and_not_replication(
+    deployment: Deployment,
+) -> None:
+    rules = deployment.vm("region2-dbms").run(["iptables", "-S", "INPUT"]).stdout
+    for subnet in ("10.81.1.0/24", "10.82.1.0/24"):
+        assert f"-s {subnet} -p tcp -m tcp --dport 5432 -j REJECT" in rules
+    targets = [("10.81.3.10", 5432), ("10.82.3.10", 5432)]
+    reach = deployment.operations.reach
+    assert reach("region1-framework-p", targets) == ["ok", "refused"]
+    assert reach("region1-dbms", [("10.82.3.10", 5432)]) == ["ok"]
+
+
+def test_a_rule_set_twice_is_there_once_and_goes_at_once(deployment: Deployment) -> None:
+    set_firewall = deployment.operations.set_firewall
+    assert set_firewall("region2", block=["10.81.1.0/24"]) == []
+    vm = deployment.vm("region2-dbms")
+    rule = [
+        "iptables",
+        "-A",
+        "INPUT",
+        "-p",
+        "tcp",
+        "--dport",
+        "5432",
+        "--src",
+        "10.81.1.0/24",
+        "-j",
+        "REJECT",
+    ]
+    vm.run(["sudo", *rule])  # as an operator types it, a second time
+    assert len(set_firewall("region2", unblock=["10.81.1.0/24"])) == 2
+    assert "10.81.1.0/24" not in vm.run(["iptables", "-S"]).stdout
+    assert len(set_firewall("region2", block=["10.81.1.0/24"])) == 1
+
+
+def test_a_new_block_leaves_an_open_session_hanging(deployment: Deployment) -> None:
+    """REJECT answers new connections; packets of an open one are answered by ICMP nobody heeds."""
+    vm = deployment.vm("region1-framework-b")
+    held = vm.submit(
+        "call",
+        timeout=20.0,
+        function="drharness.engines.agent.reach:probe_established",
+        kwargs={"host": "10.81.3.10", "port": 5432},
+    )
+    gate = "drharness.engines.agent.reach:open_gate"
+    deployment.wait_until(lambda: vm.run(["ls", "/run/drharness"]).stdout.count("waiting"), "it")
+    block = ["10.81.1.12/32"]
+    deployment.operations.set_firewall("region1", block=block)
+    assert deployment.operations.reach(vm.id, [("10.81.3.10", 5432)]) == ["refused"]
+    assert vm.call(gate) is True
+    assert held.result(20) == "timeout"
+    deployment.operations.set_firewall("region1", unblock=block)
+    assert deployment.operations.reach(vm.id, [("10.81.3.10", 5432)]) == ["ok"]
+
+
+def test_framework_vms_resolve_the_names_to_themselves(deployment: Deployment) -> None:
+    for name, address in zip(addresses.FRAMEWORK_NAMES, ("10.81.1.11", "10.81.1.12"), strict=True):
+        line = deployment.vm("region1-framework-p").run(["getent", "ahostsv4", name]).stdout
+        assert line.startswith(address)
+
+
+def test_an_operators_tools_ask_the_deployments_dns(deployment: Deployment) -> None:
+    name = addresses.FRAMEWORK_NAMES[0]
+    vm = deployment.vm("region2-application-b")
+    assert vm.run(["getent", "ahostsv4", name]).stdout.startswith("10.81.1.11")
+    answer = deployment.operations.look_up(vm.id, name)
+    assert answer["addresses"] == ["10.81.1.11"]
+    assert answer["ttl"] <= 1
+
+
+def test_a_changed_name_is_seen_after_its_ttl_and_at_once_after_a_flush(
+    deployment: Deployment,
+) -> None:
+    operations, vm = deployment.operations, "region2-application-b"
+    operations.set_names({"www.dr.internal": ["10.9.9.1"]}, ttl=300)
+    assert operations.look_up(vm, "www.dr.internal")["addresses"] == ["10.9.9.1"]
+    operations.set_names({"www.dr.internal": ["10.9.9.2"]}, ttl=300)
+    stale = operations.look_up(vm, "www.dr.internal")
+    assert stale["addresses"] == ["10.9.9.1"]
+    assert operations.flush_names(vm)["flushed"] >= 1
+    assert operations.look_up(vm, "www.dr.internal")["addresses"] == ["10.9.9.2"]
+
+
+def test_a_change_made_in_one_region_is_read_in_the_other(deployment: Deployment) -> None:
+    seen = deployment.operations.canary("region2", "hello", deadline=2.0)
+    assert seen["ok"], seen
+    assert seen["write"]["epoch"] == deployment.operations.database_status("region1")["epoch"]
+
+
+def test_a_killed_component_is_restarted_in_its_mode(deployment: Deployment) -> None:
+    vm = deployment.vm("region2-application-p")
+    running = vm.submit("processes", timeout=5.0).result(5)
+    (pid,) = [int(p) for p, name in running.items() if name == "csproxy"]
+    vm.submit("signal", timeout=5.0, pid=pid, signal=9).result(5)
+    wanted = {"role": "primary", "mode": "normal"}
+    deployment.operations.wait_component(f"{vm.id}.csproxy", "back", wanted, timeout=10.0)
+    assert vm.submit("processes", timeout=5.0).result(5) != running
+
+
+def test_a_rebooted_database_vm_lets_nobody_in_until_told(deployment: Deployment) -> None:
+    """With the return fence the rules are in force before the database is."""
+    operations = deployment.operations
+    operations.reboot("region2-dbms", cause="test")
+    rules = deployment.vm("region2-dbms").run(["iptables", "-S", "INPUT"]).stdout
+    assert rules.count("REJECT") == 2
+    operations.database("region1", "server:wait_streaming", name="region2", timeout=20.0)
+
+
+def test_unknown_names_are_named_with_the_nearest(deployment: Deployment) -> None:
+    with pytest.raises(UsageError, match="'region1-dbms'"):
+        deployment.vm("region1-dmbs")
+    with pytest.raises(UsageError, match="csproxy"):
+        deployment.component("region1-application-p.proxy")
+    with pytest.raises(UsageError, match="region: expected one of region1, region2"):
+        deployment.region("region3")
+
+
+def test_a_wait_says_what_it_last_saw(deployment: Deployment) -> None:
+    with pytest.raises(WaitTimeout, match=r"is backup: not within .*\n.*role='primary'"):
+        deployment.operations.wait_component(
+            "region1-framework-p.configserver", "is backup", {"role": "backup"}, timeout=0.1
+        )
+
+
+@pytest.mark.slow
+def test_a_fault_heals_what_it_broke_and_one_without_effect_is_an_error(tmp_path: Path) -> None:
+    with deploy(evidence_dir=tmp_path) as d:
+        with pytest.raises(
+            FaultNotProven, match=r"its effect was not seen; still reachable: .*5432"
+        ):
+            d.inject(Nothing())
+        cut = d.inject(RegionsCut())
+        with pytest.raises(UsageError, match="in force already"):
+            d.inject(RegionsCut("region2", "region1"))
+        cut.heal()
+        with d.inject(RegionDown("region2")) as guard:
+            assert guard.receipt.lost
+        assert d.operations.is_on("region2-application-p")
+        with pytest.raises(UsageError, match="region9"):
+            d.inject(RegionDown("region9"))
+
+
+@pytest.mark.slow
+def test_two_deployments_at_once_do_not_meet(tmp_path: Path) -> None:
+    before = leaks.everything()
+    with deploy(evidence_dir=tmp_path) as one, deploy(evidence_dir=tmp_path) as other:
+        assert one.operations.canary("region1", "one", deadline=2.0)["ok"]
+        assert other.operations.canary("region2", "other", deadline=2.0)["ok"]
+        one.inject(RegionDown("region1"))
+        assert other.operations.canary("region1", "other", deadline=2.0)["ok"]
+        assert one.evidence != other.evidence
+    left = leaks.new_since(before)
+    assert set(left) <= {"processes"}
+    assert all("launcher" in p for p in left.get("processes", ()))
+
+
+@pytest.mark.slow
+def test_evidence_stays_and_tells_the_topology(tmp_path: Path) -> None:
+    with deploy(Topology.guide(replication="async", ttl=3), evidence_dir=tmp_path) as d:
+        run = d.evidence
+    first = json.loads((run / "controller.jsonl").read_text().splitlines()[0])
+    assert Topology.from_dict(first["topology"]) == Topology.guide(replication="async", ttl=3)
+    assert (run / "vms" / "region1-dbms" / "postgres.log").stat().st_size > 0
+    assert not (run / "disks").exists()
+
+
+def test_only_the_last_runs_are_kept(tmp_path: Path) -> None:
+    runs = []
+    for _ in range(evidence.KEPT + 3):
+        runs.append(evidence.new_run(tmp_path))
+        evidence.close_run(runs[-1])
+    kept = sorted(p.name for p in tmp_path.iterdir())
+    assert len(kept) <= evidence.KEPT + 1
+    assert runs[-1].name in kept
+
+
+def test_a_run_that_goes_on_is_never_dropped(tmp_path: Path) -> None:
+    mine = evidence.new_run(tmp_path)
+    for _ in range(evidence.KEPT + 3):
+        evidence.close_run(evidence.new_run(tmp_path))
+    assert mine.is_dir()
+
+
+def test_an_unwritable_evidence_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"evidence directory .*/file/runs: cannot be written"):
+        evidence.new_run(tmp_path / "file" / "runs")
