@@ -90,6 +90,23 @@ def test_a_write_refused_as_read_only_did_not_happen(primary: Running) -> None:
     run(work())
 
 
+def test_a_master_takes_over_and_keeps_sessions_while_the_standby_is_away(sync_pair: Pair) -> None:
+    run(write(sync_pair.primary, "app/1"))
+    sync_pair.standby.signal_all(signal.SIGSTOP)
+
+    async def work() -> tuple[str, int] | None:
+        store = sync_pair.primary.store(response_timeout="1")
+        await store.open()
+        assert await store.acquire_writer_lock()
+        await store.save_session("s1", "proxy", 1)
+        kept = await store.session("s1")
+        await store.close()
+        return kept
+
+    assert run(work()) == ("proxy", 1)
+    sync_pair.standby.signal_all(signal.SIGCONT)
+
+
 def test_a_deadline_during_a_synchronous_wait_leaves_the_outcome_open(sync_pair: Pair) -> None:
     sync_pair.standby.signal_all(signal.SIGSTOP)
     with pytest.raises(Indeterminate, match=r"not within 0\.5 s"):

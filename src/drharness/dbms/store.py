@@ -41,7 +41,10 @@ _LOAD = """SELECT c.epoch, c.seq,
     FROM cfg_commit c"""
 _HISTORY = """SELECT seq, epoch, f, key, arg, val, dbid, opid FROM cfg_hdb_object
     WHERE seq > %s ORDER BY seq LIMIT %s"""
-_SAVE = """INSERT INTO cfg_hdb_session (session, client, seq) VALUES (%s, %s, %s)
+# Sessions do not wait for the standby: a master without one must not hang on them.
+_SAVE = """INSERT INTO cfg_hdb_session (session, client, seq)
+    SELECT %s, %s, %s FROM (SELECT set_config('synchronous_commit', 'local', true) AS set) AS own
+    WHERE own.set = 'local'
     ON CONFLICT (session) DO UPDATE
     SET client = excluded.client, seq = excluded.seq, saved_at = clock_timestamp()"""
 
@@ -93,10 +96,11 @@ class PgStore:
 
     async def acquire_writer_lock(self) -> bool:
         """Try to become the one writer; the first writer ever also opens the first epoch."""
-        rows = await self._read("SELECT pg_try_advisory_lock(%s) AS held", [WRITER_LOCK])
-        if rows[0]["held"]:
+        sql = "SELECT pg_try_advisory_lock(%s) AS held, epoch FROM cfg_commit"
+        row = (await self._read(sql, [WRITER_LOCK]))[0]
+        if row["held"] and not row["epoch"]:
             await self._write("SELECT cfg_current_epoch()", [])
-        return bool(rows[0]["held"])
+        return bool(row["held"])
 
     async def load(self) -> Snapshot:
         """Everything, by one statement and so in one snapshot."""
