@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,14 +199,14 @@ def test_a_fault_heals_what_it_broke_and_one_without_effect_is_an_error(tmp_path
 
 @pytest.mark.slow
 def test_two_deployments_at_once_do_not_meet(tmp_path: Path) -> None:
-    before = leaks.everything()
+    before = leaks.everything(os.getpid())
     with deploy(evidence_dir=tmp_path) as one, deploy(evidence_dir=tmp_path) as other:
         assert one.operations.canary("region1", "one", deadline=2.0)["ok"]
         assert other.operations.canary("region2", "other", deadline=2.0)["ok"]
         one.inject(RegionDown("region1"))
         assert other.operations.canary("region1", "other", deadline=2.0)["ok"]
         assert one.evidence != other.evidence
-    left = leaks.new_since(before)
+    left = leaks.new_since(before, os.getpid())
     assert set(left) <= {"processes"}
     assert all("launcher" in p for p in left.get("processes", ()))
 

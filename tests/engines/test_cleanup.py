@@ -45,10 +45,10 @@ def test_a_controller_killed_at_any_moment_leaves_only_evidence(
     controller.send_signal(number)
     controller.wait(10)
     wait_until(
-        lambda: not leaks.new_since(before),
+        lambda: not leaks.new_since(before, controller.pid),
         f"everything gone after {number.name} at {moment!r}",
         timeout=1.0,
-        describe=lambda: str(leaks.new_since(before)),
+        describe=lambda: str(leaks.new_since(before, controller.pid)),
     )
     assert moment == "" or list(tmp_path.glob("runs/*/controller.jsonl"))
 
