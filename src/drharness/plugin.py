@@ -120,14 +120,25 @@ class Session:
     @contextmanager
     def bring_up(self, topology: Topology | None, *, shared: bool) -> Iterator[Deployment]:
         """A deployment; should an error leave the block, its evidence is collected first."""
-        from drharness.deployment import deploy
+        from drharness.deployment import deploy, postmortem
 
-        context = deploy(topology, engine=self.engine(), evidence_dir=self.settings.evidence)
+        base = self.settings.evidence
+        begun: list[Path] = []  # filled by the first event of all
+
+        def listener(event: Mapping[str, Any]) -> None:
+            if event["kind"] == "run":
+                begun.append(base / event["run"])
+
+        context = deploy(topology, engine=self.engine(), evidence_dir=base, listeners=[listener])
         with ExitStack() as stack:
             try:
                 deployment = stack.enter_context(context)
             except errors.Unsupported as refusal:
                 self._refuse(refusal)
+            except errors.DrHarnessError:
+                here = self.settings.here
+                self._notes = [postmortem.account_of_start(path, here=here) for path in begun]
+                raise
             run = Run(deployment, shared)
             self._running.append(run)
             try:
@@ -152,9 +163,7 @@ class Session:
     def _save(self, run: Run) -> None:
         from drharness.deployment import postmortem
 
-        saved = postmortem.save_history(run.deployment)
-        where = self._shown(run.deployment.evidence)
-        self._say(f"interrupted; evidence of the deployment: {where} ({saved})")
+        self._say(postmortem.interrupted(run.deployment, here=self.settings.here))
 
     # -- evidence of a failed test ---------------------------------------------------------
 
@@ -183,8 +192,7 @@ class Session:
     def _account(self, run: Run, *, ends: bool) -> str:
         from drharness.deployment import postmortem
 
-        where = self._shown(run.deployment.evidence)
-        return postmortem.account(run.deployment, where=where, ends=ends)
+        return postmortem.account(run.deployment, here=self.settings.here, ends=ends)
 
     def _figures(self) -> dict[str, str | float | int]:
         """Of the test's last deployment, if it had one."""
@@ -194,11 +202,6 @@ class Session:
         from drharness.deployment import postmortem
 
         return postmortem.figures(run.deployment)
-
-    def _shown(self, path: Path) -> str:
-        """A path as it can be typed where pytest was started."""
-        here = self.settings.here
-        return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
     # -- interruption and summary ----------------------------------------------------------
 

@@ -94,6 +94,39 @@ def test_evidence_that_cannot_be_collected_hides_no_error(suite: pytest.Pytester
 
 
 @pytest.mark.slow
+def test_a_deployment_that_does_not_come_up_shows_its_logs(
+    suite: pytest.Pytester, run: Run
+) -> None:
+    suite.makepyfile(
+        broken="""
+        async def main(environment):
+            raise RuntimeError("a broken agent")
+        """,
+        test_start="""
+        import pytest
+        from drharness import Topology
+
+        @pytest.fixture
+        def dr_topology():
+            return Topology.guide().replace("lca", "broken:main")
+
+        def test_never_begins(dr_deployment): ...
+        """,
+    )
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E  *Connect call failed*4999*",
+            "*- drharness -*",
+            "--- vms/region1-framework-p/lca.log",
+            "RuntimeError: a broken agent",
+            "evidence: .drharness/*",
+        ]
+    )
+
+
+@pytest.mark.slow
 def test_junit_has_evidence_and_figures(suite: pytest.Pytester, run: Run) -> None:
     suite.makepyfile(test_dr=TEN_LINES + "\ndef test_of_something_else(): ...\n")
     run("--junitxml=junit.xml", "--dr-evidence=kept").assert_outcomes(passed=2)

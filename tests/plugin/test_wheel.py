@@ -1,4 +1,4 @@
-"""A user's first minutes: the wheel in a clean environment, and the ten-line test beside nothing."""
+"""A user's first minutes: the wheel in a clean environment, and the ten-line test alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def test_a_fresh_install_runs_the_ten_lines(repo_root: Path, tmp_path: Path) -> 
     suite = tmp_path / "suite"
     suite.mkdir()
     (suite / "test_dr.py").write_text(TEN_LINES)
-    clean = ["env", "-u", "PYTHONPATH", "-u", "PYTEST_ADDOPTS", "-C", str(suite)]
+    cache = f"XDG_CACHE_HOME={tmp_path / 'cache'}"  # a first use; and this one's goes away again
+    clean = ["env", "-u", "PYTHONPATH", "-u", "PYTEST_ADDOPTS", "-C", str(suite), cache]
     done = proc.run([*clean, str(python), "-m", "pytest", "-W", "error"], timeout=60, check=False)
     assert "1 passed" in done.stdout, done.output
     assert "drharness: engine local" in done.stdout

@@ -18,32 +18,36 @@ from drharness.history.view import History
 _LOG_LINES = 4  # of each of some 25 logs
 
 
-def account(deployment: Deployment, *, where: str, ends: bool) -> str:
+def account(deployment: Deployment, *, here: Path, ends: bool) -> str:
     """The verdict, the last lines of all logs and where the evidence is, as one text.
 
-    :param where: the run's directory, as the reader may type it
+    :param here: the reader's directory; paths below it are shown relative to it
     :param ends: nobody needs the deployment any more: its traffic may be stopped and everything
         read back; else only what was recorded so far is judged
     """
     asked = deployment.judgement is not None
-    verdict = _attempt("verdict", lambda: _verdict(deployment, ends=ends))
-    logs = _attempt("logs", lambda: evidence.log_tails(deployment.evidence, lines=_LOG_LINES))
     lines = [
         "verdict:" if asked else "verdict (judged after the failure):",
-        verdict,
+        _attempt("verdict", lambda: _verdict(deployment, ends=ends)),
         "",
-        f"last lines of each log in {where}:",
-        logs,
-        "",
-        f"evidence: {where}",
-        f"judge it again: drharness check {where}/history.jsonl",
+        account_of_start(deployment.evidence, here=here),
+        f"judge it again: drharness check {_typed(deployment.evidence, here)}/history.jsonl",
     ]
     return "\n".join(lines)
 
 
-def save_history(deployment: Deployment) -> str:
-    """Write ``history.jsonl`` of all recorded so far; says how much that is."""
-    return _attempt("history", lambda: f"{len(_saved(deployment).events)} events")
+def account_of_start(run: Path, *, here: Path) -> str:
+    """The logs and the place of the evidence: all there is of a deployment that did not come up."""
+    logs = _attempt("logs", lambda: evidence.log_tails(run, lines=_LOG_LINES))
+    where = _typed(run, here)
+    return f"last lines of each log in {where}:\n{logs}\n\nevidence: {where}"
+
+
+def interrupted(deployment: Deployment, *, here: Path) -> str:
+    """Write ``history.jsonl`` of all recorded so far; says where, and how much it is."""
+    saved = _attempt("history", lambda: f"{len(_saved(deployment).events)} events")
+    where = _typed(deployment.evidence, here)
+    return f"interrupted; evidence of the deployment: {where} ({saved})"
 
 
 def figures(deployment: Deployment) -> dict[str, str | float | int]:
@@ -57,6 +61,10 @@ def figures(deployment: Deployment) -> dict[str, str | float | int]:
         if judgement.lost is not None:
             found["dr_lost"] = len(judgement.lost)
     return found
+
+
+def _typed(path: Path, here: Path) -> str:
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _saved(deployment: Deployment) -> History:
