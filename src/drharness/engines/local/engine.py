@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import select
 import socket
@@ -254,7 +255,8 @@ class LocalMachines:
         """End everything; nothing is left but the evidence when this returns."""
         if self._alive < 0:
             return
-        self._outer.channel.socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # it has gone by itself
+            self._outer.channel.socket.shutdown(socket.SHUT_RDWR)
         poll = select.poll()
         poll.register(self._alive, select.POLLIN | select.POLLHUP)
         gone = poll.poll(scaled(_START_S) * 1000)
