@@ -60,6 +60,8 @@ class Agent(Init):
             "HOSTNAME": identity.vm,
             "XTABLES_LOCKFILE": "/run/xtables.lock",
         }
+        os.environ.clear()  # a function called here runs its programs as a command would
+        os.environ.update(self.environment)
         self._log = open_log(f"{LOG_DIR}/agent.log")
         self._spawned: dict[str, Process] = {}
         self._parents: dict[str, Channel] = {}
