@@ -21,6 +21,8 @@ def main() -> None:
     except Interrupted:
         INTERRUPTS.say("interrupted")
         raise SystemExit(INTERRUPTS.EXIT_CODE) from None
+    finally:
+        INTERRUPTS.block()
 
 
 __all__ = ["main"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -225,7 +226,11 @@ def _deliver(wanted: str, found: dict[str, Any]) -> None:
     from drharness.cli.screen import to_file
 
     if wanted:
-        to_file(wanted, json.dumps(found, indent=1, default=str) + "\n")
+        try:
+            to_file(wanted, json.dumps(found, indent=1, default=str) + "\n")
+        except OSError as error:
+            typer.echo(f"error: --json: {wanted} cannot be written ({error.strerror})", err=True)
+            raise typer.Exit(3) from error
 
 
 def _or_error(action: Callable[[], T]) -> T:
@@ -235,3 +240,8 @@ def _or_error(action: Callable[[], T]) -> T:
     except DrHarnessError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
+    except typer.Exit:
+        raise
+    except Exception as error:
+        typer.echo(f"{''.join(traceback.format_exception(error))}", err=True)
+        raise typer.Exit(3) from error

@@ -42,8 +42,10 @@ def carry_out(drill: Drill, screen: Screen, errors: Screen) -> Ended:
     :param errors: where error messages go
     """
     progress = Progress(screen, drill.evidence)
+    INTERRUPTS.unshield()
     try:
         outcome, complete = _deployed(drill, screen, progress)
+        return _results(progress.run or Path(), screen, outcome, complete=complete)
     except Interrupted:
         INTERRUPTS.shield()
         screen.end("--", "interrupted")
@@ -58,7 +60,6 @@ def carry_out(drill: Drill, screen: Screen, errors: Screen) -> Ended:
         errors.say("".join(traceback.format_exception(error)))
         errors.say(f"error: unexpected {type(error).__name__}: {error}", "bold red")
         return _early(progress, screen, 3, {"error": _told(error)})
-    return _results(progress.run or Path(), screen, outcome, complete=complete)
 
 
 def _told(error: Exception) -> dict[str, str]:
@@ -167,9 +168,11 @@ def _early(progress: Progress, screen: Screen, code: int, why: dict[str, Any]) -
         if run is not None:
             screen.say(records.where(run)[0])
         return Ended(code, "UNKNOWN", {**blank, **why, "exit_code": code, "evidence": str(run)})
-    screen.say(f"judged so far: {judgement.status} ({len(judgement.findings)} findings)")
+    history = records.load(run)
+    if history.of_kind("start"):
+        screen.say(f"the run is incomplete; findings so far: {len(judgement.findings)}")
     for line in records.where(run):
         screen.say(line)
-    found = _summary(run, records.load(run), judgement, code=code)
+    found = _summary(run, history, judgement, code=code)
     status = str(worst([judgement.status, Verdict.UNKNOWN]))
     return Ended(code, _line(judgement), {**found, **why, "status": status})

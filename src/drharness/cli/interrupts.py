@@ -52,6 +52,10 @@ class Interrupts:
         if self.signal:
             raise Interrupted
 
+    def block(self) -> None:
+        """No signal any more, not even while the interpreter ends: the exit code is decided."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
     def say(self, text: str) -> None:
         """A line on standard error; for the places where there is no screen."""
         os.write(2, f"{text}\n".encode())

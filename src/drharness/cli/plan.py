@@ -41,10 +41,10 @@ class Drill:
 
     def __str__(self) -> str:
         topology = self.topology
-        fault = "no fault" if self.fault is None else repr(self.fault)
         return (
             f"drill {repr(self.procedure).removeprefix('procedures.')}\n"
-            f"  {fault}; replication {topology.replication}, timing {topology.timing}, "
+            f"  fault     {self.fault or 'none'!s}\n"
+            f"  topology  {topology.replication} replication, {topology.timing} timing, "
             f"TTL {topology.ttl} s, return fence {topology.return_fence}"
         )
 

@@ -10,7 +10,7 @@ from drharness.faults import Receipt, RegionDown
 from drharness.faults.model import Fault
 from drharness.history.event import Data
 
-_MARKS = {"ok": "ok", "fail": "FAIL", "refused": "refused", "info": "--"}
+_MARKS = {"ok": "ok", "fail": "FAIL", "refused": "NO", "info": "--"}
 
 
 class Progress:
@@ -31,7 +31,8 @@ class Progress:
         elif kind == "step" and event["type"] == "invoke":
             self._screen.begin(event["id"])
         elif kind == "step":
-            self._screen.end(_MARKS[event["type"]], event.get("clause") or "")
+            refused = "  refused" if event["type"] == "refused" else ""
+            self._screen.end(_MARKS[event["type"]], f"{event.get('clause') or ''}{refused}")
             for line in str(event.get("text") or "").splitlines():
                 self._screen.say(f"       {line}")
 
@@ -46,4 +47,4 @@ def proof_of(receipt: Receipt) -> str:
     sources = {probe.partition(" -> ")[0] for probe in receipt.lost}
     answered = len(receipt.lost) + len(receipt.still)
     whose = ", ".join(sorted(sources))
-    return f"proven: {len(receipt.lost)} of {answered} ports are silent, seen from {whose}"
+    return f"proven: {len(receipt.lost)}/{answered} silent to {whose}"

@@ -26,14 +26,8 @@ _REMIND_S = 10.0  # without a terminal: say that something still runs
 _CONTROL = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
 }
-_STYLES = {
-    "ok": "green",
-    "FAIL": "bold red",
-    "NO": "bold red",
-    "refused": "bold yellow",
-    "--": "yellow",
-}
-_SIGNS = {"ok": "✔", "FAIL": "✘", "NO": "✘", "refused": "✘", "--": "-"}
+_STYLES = {"ok": "green", "FAIL": "bold red", "NO": "bold red", "--": "yellow"}
+_SIGNS = {"ok": "✔", "FAIL": "✘", "NO": "✘", "--": "-"}
 _VERDICTS = {"PASS": "green", "FAIL": "bold red", "INVALID": "bold yellow", "UNKNOWN": "yellow"}
 
 
@@ -86,13 +80,13 @@ class Screen:
             self.say(line, _VERDICTS.get(word, ""))
 
     def mark(self, mark: str, label: str, detail: str = "", seconds: float | None = None) -> None:
-        """A line about something that is over: ``ok``, ``FAIL``, ``NO``, ``refused`` or ``--``."""
+        """A line about something that is over: ``ok``, ``FAIL``, ``NO`` or ``--``."""
         sign = _SIGNS[mark] if self._signs else f"{mark:<4}"
         took = "" if seconds is None else f" {seconds:7.2f} s"
-        line = Text(f"  {sign} ", style=_STYLES[mark])
-        line.append(f"{label:<16}{took}".translate(_CONTROL), style="default")
+        line = Text("  ").append(f"{sign} ", style=_STYLES[mark])
+        line.append(f"{label:<16}{took}".translate(_CONTROL))
         if detail:
-            line.append(f"  {detail}".translate(_CONTROL), style="dim" if mark == "ok" else "")
+            line.append(f"  {detail}".translate(_CONTROL))
         line.rstrip()
         self._console.print(line)
 

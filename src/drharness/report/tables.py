@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drharness.checks import Judgement, Recovery
+from drharness.checks import Judgement, Lost, Recovery
 from drharness.history import History, Plan, Step
 
 SHOWN = 10
@@ -29,8 +29,8 @@ def _table(plan: Plan, recovery: Recovery | None) -> list[str]:
         if seconds is not None:
             text = f"{seconds:>+8.3f}  {'':>9}  first change acknowledged through {region}"
             rows.append((seconds, text))
-    head = f"{'at':>8}  {'took':>9}  {'phase':<16}  clause  (from {cause})"
-    return [head, *(text for _, text in sorted(rows, key=lambda row: row[0]))]
+    head = [f"in seconds from {cause}:", f"{'at':>8}  {'took':>9}  {'phase':<16}  clause"]
+    return [*head, *(text for _, text in sorted(rows, key=lambda row: row[0]))]
 
 
 def _since(t0: int, t: int) -> float:
@@ -68,4 +68,11 @@ def lost_lines(judgement: Judgement) -> list[str]:
         return ["RPO  not known: nothing could be read back from the database"]
     count = f"{len(lost)} acknowledged change{'' if len(lost) == 1 else 's'} lost"
     more = [f"     ... and {len(lost) - SHOWN} more"] if len(lost) > SHOWN else []
-    return [f"RPO  {count}", *(f"     {change}" for change in lost[:SHOWN]), *more]
+    return [f"RPO  {count}", *(f"     {_change(c)}" for c in lost[:SHOWN]), *more]
+
+
+def _change(change: Lost) -> str:
+    when = change.acked_before_s
+    side = "before" if when is not None and when >= 0 else "after"
+    acked = "" if when is None else f"  acknowledged {abs(when):.3f} s {side} the fault"
+    return f"{change.key}={change.val!r:.40}{acked}"

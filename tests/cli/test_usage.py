@@ -1,0 +1,87 @@
+"""Bad input is refused before anything starts, in one line that says what to do; help is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from drharness import __version__
+from drharness.kernel import proc
+from tests.cli.running import SOURCE, drharness, environment
+
+DRILL = ("drill", "full-failover")
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("drill", "ful-failover"), "PROCEDURE: expected one of full-failover, got 'ful-failover'. "
+         "Did you mean 'full-failover'?"),
+        ((*DRILL, "--to", "region3"), "--to: expected one of region1, region2, got 'region3'."),
+        ((*DRILL, "--to", "region1"), "--to: region1 is the active region when a drill begins"),
+        ((*DRILL, "--fault", "fire"), "--fault: expected one of none, region-down, regions-cut"),
+        ((*DRILL, "--fault", "none:region1"), "--fault: none takes no region"),
+        ((*DRILL, "--swap", "fence"), "--swap: expected two steps, as in fence,promote, got"),
+        ((*DRILL, "--swap", "fence,promot"), "got 'promot'. Did you mean 'promote'?"),
+        ((*DRILL, "--without", "nap"), "--without: expected one of fence, flush, preflight"),
+        ((*DRILL, "--replication", "snyc"), "Did you mean 'sync'?"),
+        ((*DRILL, "--timing", "slow"), "--timing: expected one of fast, guide, got 'slow'."),
+        ((*DRILL, "--ttl", "-1"), "--ttl: expected a number from 0 to 86400, got -1"),
+        ((*DRILL, "--return-fence", "x"), "--return-fence: expected one of boot-deny, none"),
+        ((*DRILL, "--rate", "0"), "--rate: expected a number from 0.1 to 2000, got 0.0"),
+        ((*DRILL, "--engine", "docker"), "--engine: expected one of auto, local, got 'docker'."),
+        ((*DRILL, "--timeout-scale", "0.5"), "--timeout-scale: expected a number from 1 to 1000"),
+        ((*DRILL, "--runs", "0"), "--runs: expected a number from 1 to 1000, got 0 (int)."),
+        ((*DRILL, "--json", "/dev/null/x"), "--json: /dev/null/x cannot be written (Not a direct"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_in_one_line(args: tuple[str, ...], text: str) -> None:
+    done = drharness(*args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert text in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_unwritable_evidence_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = drharness(*DRILL, "--keep-evidence", tmp_path / "file" / "below")
+    assert done.returncode == 2
+    assert f"error: evidence directory {tmp_path}/file/below: cannot be written" in done.stderr
+    assert "--keep-evidence DIR" in done.stderr
+
+
+def test_an_unknown_option_is_bad_usage() -> None:
+    done = drharness(*DRILL, "--bogus")
+    assert done.returncode == 2
+    assert "No such option: --bogus" in done.stderr
+
+
+def test_help_names_every_command_with_examples_and_codes() -> None:
+    done = drharness("--help")
+    assert done.returncode == 0
+    for text in (
+        "drill   Deploy, break, run a procedure, judge; live.",
+        "check   Judge a recorded history again, offline.",
+        "doctor  Say whether deployments can run here, or the way out.",
+        "drharness drill full-failover --fault regions-cut --replication async",
+        "Exit codes: 0 pass, 1 fail, 2 bad usage",
+    ):
+        assert text in done.stdout
+
+
+def test_the_version_is_told() -> None:
+    assert drharness("--version").stdout == f"drharness {__version__}\n"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys\nsys.argv = ['drharness', '--help']\nfrom drharness.cli import main\n" + (
+        "try:\n    main()\nexcept SystemExit:\n    print(*sys.modules)"
+    )
+    env = environment(PYTHONPATH=str(SOURCE))
+    loaded = proc.run([sys.executable, "-c", code], env=env).stdout.split()
+    heavy = {"dnslib", "msgspec", "psycopg", "pytest", "rich", "drharness.deployment"}
+    assert heavy.intersection(loaded) == set()
+    assert "typer" in loaded
