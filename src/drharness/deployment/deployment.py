@@ -202,6 +202,7 @@ def _bring_up(deployment: Deployment) -> None:
     """Open the active database, and wait until every region can write."""
     operations, topology, active = deployment.operations, deployment.topology, deployment.active
     dormant = topology.other(active)
+    ready = _READY_S + 3 * topology.profile.retry
     operations.database(active, "server:wait_accepting", timeout=_READY_S)
     operations.database(active, "server:create_slot", name=dormant)
     # Only now: a standby that finds no slot waits a second before it tries again.
@@ -211,19 +212,21 @@ def _bring_up(deployment: Deployment) -> None:
     for side, mode, role in (("p", "primary", "primary"), ("b", "backup", "backup")):
         server = f"{active}-framework-{side}.configserver"
         operations.set_mode(server, mode)
-        operations.wait_component(server, f"is {role}", {"role": role}, timeout=_READY_S)
+        operations.wait_component(server, f"is {role}", {"role": role}, timeout=ready)
+    # Only now: whoever starts before its server is there pauses before it tries again.
+    applications = [vm.id for vm in topology.vms if vm.role == "application"]
+    operations.power_on(*applications, cause="deployment")
     for proxy in deployment.proxies():
-        operations.wait_component(proxy, "is in normal mode", {"mode": "normal"}, timeout=_READY_S)
-    for vm in topology.vms:
-        if vm.role == "application":
-            _wait_connected(operations, f"{vm.id}.application")
+        operations.wait_component(proxy, "is in normal mode", {"mode": "normal"}, timeout=ready)
+    for vm in applications:
+        _wait_connected(operations, f"{vm}.application", ready)
 
 
-def _wait_connected(operations: Operations, application: str) -> None:
+def _wait_connected(operations: Operations, application: str, timeout: float) -> None:
     wait_until(
         lambda: bool(operations.component_status(application)["via"]),
         f"{application} connected to its proxy",
-        timeout=_READY_S,
+        timeout=timeout,
         retry_on=NOT_YET,
     )
 
@@ -254,14 +257,18 @@ def _start(
         seed=seed,
     )
     dormant = topology.other(active)
-    later = [*topology.vms_of(dormant, "framework"), topology.dbms(dormant)]
+    later = [
+        vm.id
+        for vm in topology.vms
+        if vm.role == "application" or (vm.region == dormant and vm.role in ("framework", "dbms"))
+    ]
     site = Site(
         topology=topology,
         evidence=run,
         files=provision.site_files(topology, active, place, postgres),
         keep=[str(place), str(Path(postgres).parent.parent)],
         seed=seed,
-        hold=[vm.id for vm in later],
+        hold=later,
     )
     try:
         return engine.start(site), recorder

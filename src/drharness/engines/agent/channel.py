@@ -21,7 +21,7 @@ class ChannelClosed(ConnectionError):
 
 
 class Channel:
-    """One end. Reading never blocks longer than one ``recv``; writing blocks until all is sent."""
+    """One end. Reading never blocks; writing blocks until all is sent."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -52,12 +52,16 @@ class Channel:
     def receive(self) -> list[Message]:
         """Read once and return the complete messages; ``fds`` of each is a list of descriptors.
 
+        Never waits on a blocking socket: the poll result that led here may be about a descriptor
+        that was closed, and its number given to this one, by an earlier handler of the same turn.
+
         :raises ChannelClosed: end of stream
         """
+        flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
         try:
-            data, ancillary, _, _ = self.socket.recvmsg(
-                _CHUNK, socket.CMSG_SPACE(32 * 4), socket.MSG_CMSG_CLOEXEC
-            )
+            data, ancillary, _, _ = self.socket.recvmsg(_CHUNK, socket.CMSG_SPACE(32 * 4), flags)
+        except BlockingIOError:
+            return []
         except OSError as error:
             raise ChannelClosed(str(error)) from error
         for _, _, packed in ancillary:
