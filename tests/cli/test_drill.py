@@ -87,6 +87,7 @@ def test_a_failing_drill_names_the_order_that_was_broken(failing: Drilled) -> No
     assert "drill full_failover(to='region2').swapped('start-framework', 'switch-names')" in shown
     assert "FAIL P1 steps in order, none skipped" in shown
     assert "step start-framework is completed before step switch-names begins" in shown
+    assert re.search(r"^FAIL: \d+ findings, see above; exit code 1$", shown, re.MULTILINE)
 
 
 def test_the_result_for_programs_tells_the_whole_run(passing: Drilled) -> None:

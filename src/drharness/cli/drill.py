@@ -135,7 +135,12 @@ def _results(run: Path, screen: Screen, outcome: Outcome, *, complete: bool) -> 
     screen.say()
     if not outcome.ok:
         how = "was refused" if outcome.status == "refused" else "failed"
-        screen.say(f"the procedure {how} at step {outcome.step}: {outcome.text}", "bold red")
+        why = outcome.text.partition("\n")[0]
+        screen.say(f"the procedure {how} at step {outcome.step}: {why}", "bold red")
+    if code:
+        count = f"{len(judgement.findings)} findings, see above"
+        why = "the checks passed, the run did not" if judgement.ok else count
+        screen.say(f"{judgement.status}: {why}; exit code {code}", "bold red")
     for line in records.where(run):
         screen.say(line)
     return Ended(code, _line(judgement), _summary(run, history, judgement, code=code))
@@ -147,10 +152,10 @@ def _read(run: Path) -> tuple[History, Judgement]:
     return history, judge(history)
 
 
-def _line(judgement: Judgement) -> str:
+def _line(judgement: Judgement, status: str = "") -> str:
     rto, lost = judgement.rto, judgement.lost
     return (
-        f"{judgement.status!s:<8} RTO {'-' if rto is None else f'{rto:.3f} s'}, "
+        f"{status or judgement.status!s:<8} RTO {'-' if rto is None else f'{rto:.3f} s'}, "
         f"lost {'?' if lost is None else len(lost)}, run {judgement.run_id}"
     )
 
@@ -167,7 +172,9 @@ def _early(progress: Progress, screen: Screen, code: int, why: dict[str, Any]) -
         blank = {"v": report.VERSION, "kind": "drharness run", "status": "UNKNOWN"}
         if run is not None:
             screen.say(records.where(run)[0])
-        return Ended(code, "UNKNOWN", {**blank, **why, "exit_code": code, "evidence": str(run)})
+        return Ended(
+            code, "UNKNOWN", {**blank, **why, "exit_code": code, "evidence": run and str(run)}
+        )
     history = records.load(run)
     if history.of_kind("start"):
         screen.say(f"the run is incomplete; findings so far: {len(judgement.findings)}")
@@ -175,4 +182,4 @@ def _early(progress: Progress, screen: Screen, code: int, why: dict[str, Any]) -
         screen.say(line)
     found = _summary(run, history, judgement, code=code)
     status = str(worst([judgement.status, Verdict.UNKNOWN]))
-    return Ended(code, _line(judgement), {**found, **why, "status": status})
+    return Ended(code, _line(judgement, status), {**found, **why, "status": status})
