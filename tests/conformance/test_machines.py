@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
+from typing import Any
 
 import pytest
 
 from drharness.engines.client import RemoteError
 from drharness.engines.protocol import Machines
-from drharness.errors import CommandFailed, EngineLost
+from drharness.errors import CommandFailed, EngineLost, UsageError
 from drharness.kernel import clock
 from drharness.kernel.waiting import wait_until
 
@@ -81,8 +83,38 @@ def test_a_command_that_does_not_end_is_killed_with_its_children(machines: Machi
 
 
 def test_much_output_arrives_whole(machines: Machines) -> None:
-    done = machines.machine(VM).run(["sh", "-c", "seq 1 200000"])
-    assert done.stdout.count("\n") == 200000
+    done = machines.machine(VM).run(["head", "-c", "30000000", "/dev/zero"])
+    assert len(done.stdout) == 30000000
+
+
+def test_a_deadline_that_is_over_at_once_harms_nobody_else(machines: Machines) -> None:
+    vm = machines.machine(VM)
+    for _ in range(20):
+        with pytest.raises(CommandFailed, match="did not end in time"):
+            vm.run(["sleep", "9"], timeout=0)
+    assert vm.run(["hostname"]).stdout.strip() == vm.id
+
+
+@pytest.mark.parametrize("argv", [[], "ls /", [1]])
+def test_what_is_no_command_line_is_refused(machines: Machines, argv: Any) -> None:
+    with pytest.raises(UsageError, match="argv: expected a list of strings"):
+        machines.machine(VM).run(argv)
+
+
+@pytest.mark.parametrize("timeout", [-1, "1", float("nan")])
+def test_what_is_no_timeout_is_refused(machines: Machines, timeout: Any) -> None:
+    with pytest.raises(UsageError, match="timeout: expected a number"):
+        machines.machine(VM).run(["true"], timeout=timeout)
+
+
+def test_a_boot_that_fails_shows_the_last_words_of_what_failed(machines: Machines) -> None:
+    vm = machines.machine("region2-application-b")
+    boot = json.dumps([{"name": "firewall", "run": ["sh", "-c", "echo no rules >&2; exit 4"]}])
+    vm.run(["sh", "-c", f"mkdir -p /etc/drharness; echo '{boot}' > /etc/drharness/boot.json"])
+    machines.power_off(vm.id)
+    with pytest.raises(RemoteError, match="firewall ended with status 4: no rules"):
+        machines.power_on(vm.id)
+    vm.run(["rm", "/etc/drharness/boot.json"])
 
 
 def test_a_daemon_that_keeps_the_output_open_does_not_hold_a_command_up(machines: Machines) -> None:

@@ -13,7 +13,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from drharness.engines.agent.channel import Channel, ChannelClosed, Message
-from drharness.errors import CommandFailed, DrHarnessError, EngineLost
+from drharness.errors import CommandFailed, DrHarnessError, EngineLost, UsageError
+from drharness.kernel import validate
 from drharness.kernel.proc import Completed
 from drharness.kernel.waiting import scaled
 
@@ -174,6 +175,7 @@ class AgentMachine:
 
     def submit(self, op: str, *, timeout: float, **fields: Any) -> Future[Any]:
         """Send the agent a request."""
+        validate.number("timeout", timeout, low=0, high=86400)
         if self._link is None:
             future: Future[Any] = Future()
             future.set_exception(EngineLost(f"{self.id} is powered off"))
@@ -192,6 +194,11 @@ class AgentMachine:
         input: str = "",
     ) -> Completed:
         """Run a command in the VM and wait for it."""
+        if isinstance(argv, str) or not argv or not all(isinstance(a, str) for a in argv):
+            raise UsageError(
+                f"argv: expected a list of strings, like ['iptables', '-S'], got {argv!r}; "
+                "for a shell's command line use ['sh', '-c', '...']."
+            )
         fields = {"argv": list(argv), "env": dict(env or {}), "user": user, "input": input}
         future = self.submit("run", timeout=timeout, **fields)
         answer = result(future, f"{self.id}: {argv[0]}", timeout)

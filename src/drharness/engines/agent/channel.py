@@ -25,7 +25,7 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
-        self._buffer = b""
+        self._parts: list[bytes] = []
         self._fds: list[int] = []
 
     def fileno(self) -> int:
@@ -70,7 +70,12 @@ class Channel:
             self._fds.extend(numbers)
         if not data:
             raise ChannelClosed("end of stream")
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        complete, newline, rest = data.rpartition(b"\n")
+        if not newline:  # of a long message: joined once, at its end
+            self._parts.append(data)
+            return []
+        lines = b"".join([*self._parts, complete]).split(b"\n")
+        self._parts = [rest]
         return [self._with_fds(msgspec.json.decode(line)) for line in lines]
 
     def _with_fds(self, message: Message) -> Message:

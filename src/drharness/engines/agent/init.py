@@ -129,7 +129,10 @@ class Init:
     def kill_session(self, child: Process) -> bool:
         """SIGKILL a child and its session. False: it had ended."""
         if self.alive(child):
-            os.killpg(child.pid, signal.SIGKILL)
+            try:
+                os.killpg(child.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it has just been forked and leads no session yet
+                os.kill(child.pid, signal.SIGKILL)
             return True
         return False
 

@@ -49,6 +49,11 @@ def write_boot_list(services: list[Service]) -> str:
     return msgspec.json.format(msgspec.json.encode(services)).decode() + "\n"
 
 
+def _last_words(name: str) -> str:
+    with open(f"{LOG_DIR}/{name}.log", errors="replace") as log:
+        return log.read()[-500:].strip() or "its log is empty"
+
+
 @dataclass
 class Running:
     """A service that has been started."""
@@ -110,8 +115,8 @@ class Services:
             return 0
 
         def finished(status: int) -> None:
-            text = f"{service.name} ended with status {status}; see {LOG_DIR}/{service.name}.log"
-            then(text if status else None)
+            text = f"{service.name} ended with status {status}"
+            then(f"{text}: {_last_words(service.name)}" if status else None)
 
         self._init.fork(service.name, body, finished, stdout=log, stderr=log)
         os.close(log)
