@@ -16,6 +16,8 @@ from drharness.engines.protocol import ProbeStep
 from drharness.kernel import proc
 
 Report = Callable[[ProbeStep], None]
+_ASIDE = " -- way out: "
+_CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12}  # capability.h
 
 
 def _read(path: str) -> str:
@@ -30,9 +32,23 @@ def _status() -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
+def _lacking() -> list[str]:
+    """The capabilities that root needs and does not have, as in a container."""
+    effective = int(_status().get("CapEff", "0"), 16)
+    return [name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1]
+
+
 def hints() -> list[str]:
-    """Known reasons on this host for namespaces being refused, each with the way out."""
+    """Known reasons on this host for namespaces being refused, each with the way out.
+
+    To be asked before any namespace is entered: in a new one everybody is root.
+    """
     found = []
+    if os.getuid() == 0 and _lacking():
+        found.append(
+            f"this process is root without {' and '.join(_lacking())}, as in a default container: "
+            "start it with --cap-add SYS_ADMIN --cap-add NET_ADMIN, or run as an ordinary user"
+        )
     if _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" and os.getuid():
         found.append(
             "AppArmor restricts user namespaces (Ubuntu 23.10 and later): run with sudo, or "
@@ -55,12 +71,16 @@ def hints() -> list[str]:
     return found
 
 
-def _attempt(report: Report, name: str, action: Callable[[], object], *, required: bool) -> None:
+def _attempt(
+    report: Report, name: str, action: Callable[[], object], known: str, *, required: bool
+) -> None:
     try:
         action()
     except (OSError, RuntimeError) as error:
-        reasons = "; ".join(hints()) if required else ""
-        detail = f"{error}" + (f" -- way out: {reasons}" if reasons else "")
+        reasons = known if required else ""
+        detail = f"{error}"
+        if reasons and _ASIDE not in detail:
+            detail += _ASIDE + reasons
         report(ProbeStep(name, False, required, detail))
         if required:
             os._exit(0)
@@ -110,7 +130,7 @@ def _nested() -> None:
 
 def _iptables() -> None:
     if not proc.which("iptables"):
-        raise OSError("iptables is not installed: `sudo apt-get install iptables`")
+        raise OSError("iptables is not installed" + _ASIDE + "`sudo apt-get install iptables`")
     rule = ["-p", "tcp", "--dport", "5432", "--src", "10.81.1.0/24", "-j", "REJECT"]
     env = {"PATH": proc.path_with_sbin(), "XTABLES_LOCKFILE": "/tmp/xtables.lock"}
     done = proc.run(["iptables", "-A", "INPUT", *rule], env=env, check=False)
@@ -141,6 +161,7 @@ def _file_systems() -> None:
 
 def _steps(report: Report) -> None:
     uid, gid = os.getuid(), os.getgid()
+    known = "; ".join(hints())
     required: list[tuple[str, Callable[[], object]]] = []
     if uid:
         required = [
@@ -161,7 +182,7 @@ def _steps(report: Report) -> None:
         ("iptables with the guide's rule", _iptables),
     ]
     for name, action in required:
-        _attempt(report, name, action, required=True)
+        _attempt(report, name, action, known, required=True)
 
 
 def probe() -> list[ProbeStep]:

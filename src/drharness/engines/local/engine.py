@@ -53,19 +53,26 @@ class Launcher:
         os.close(writing)
         self.owner = os.getpid()
         self._channel = Channel(ours)
-        ours.settimeout(scaled(_START_S))
+        self._errors = reading
+        ready, _, _ = select.select([ours], [], [], scaled(_START_S))
         try:
+            if not ready:
+                raise ChannelClosed(f"not ready within {scaled(_START_S):.0f} s")
             self._channel.receive()
         except ChannelClosed as error:
+            self.process.kill()  # else its errors would not end
+            self._channel.close()
+            self.process.wait()
             with os.fdopen(reading, "rb") as errors:
                 text = errors.read().decode(errors="replace")
             raise StartupFailed(f"the launcher did not start: {error}\n{text[-2000:]}") from error
-        ours.settimeout(None)
-        self._errors = reading
 
     def launch(self, spec: OuterSpec, fds: tuple[int, int, int]) -> None:
         """Fork a guard for one deployment: (its control channel, its alive pipe, its log)."""
-        self._channel.send({"op": "launch", "spec": msgspec.to_builtins(spec)}, fds)
+        try:
+            self._channel.send({"op": "launch", "spec": msgspec.to_builtins(spec)}, fds)
+        except ChannelClosed as error:
+            raise EngineLost(f"the launcher has gone: {error}") from error
 
     def stop(self) -> None:
         """End it; nothing to do in a process forked from its controller."""

@@ -152,6 +152,20 @@ class Outer(Init):
         request.reply(True)
 
 
+def _try_nested() -> None:
+    """Databases run in a user namespace of their own; a host that allows none is found out here."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            syscalls.become(machine.POSTGRES_UID)
+        except OSError as error:
+            os.write(2, f"nested user namespace: {error}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1]:
+        raise OSError("no database can run here")
+
+
 def _prepare_file_systems(run: str) -> None:
     """Everything of the host read-only, but the VMs' log directories; disks in memory."""
     logs, disks = f"{run}/vms", f"{run}/disks"
@@ -191,6 +205,7 @@ def run_guard(spec: OuterSpec, control: Channel, controller: int, alive: int) ->
         syscalls.die_with_parent()
         syscalls.set_name("drh-outer")
         _prepare_file_systems(spec.run)
+        _try_nested()
         outer = Outer(spec, control)
         outer.serve(control, lambda: os._exit(0))
         control.send({"event": "up"})
