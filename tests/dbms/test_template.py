@@ -103,6 +103,19 @@ def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert template.cache_directory() == Path("/somewhere/drharness/postgres")
 
 
+def test_a_relative_cache_of_the_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert template.cache_directory() == Path("/home/me/.cache/drharness/postgres")
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "nowhere")
+    with pytest.raises(Unsupported, match=r"no home directory.*\n.*set XDG_CACHE_HOME"):
+        template.cache_directory()
+
+
 def test_the_name_changes_with_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
     found = binaries.find()
     before = template.template_name(found)

@@ -40,9 +40,21 @@ _SINGLE = (
 
 
 def cache_directory() -> Path:
-    """``$XDG_CACHE_HOME/drharness/postgres``, by default below ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "drharness" / "postgres"
+    """``$XDG_CACHE_HOME/drharness/postgres``, by default below ``~/.cache``; absolute.
+
+    A relative XDG_CACHE_HOME is not one, as its specification says.
+    :raises Unsupported: there is neither that variable nor a home directory
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    if not base.is_absolute():
+        base = Path(os.path.expanduser("~/.cache"))
+    if not base.is_absolute():
+        raise Unsupported(
+            "PostgreSQL template",
+            "this user has no home directory to keep it in",
+            "set XDG_CACHE_HOME to a directory that is writable, with 60 MB free",
+        )
+    return base / "drharness" / "postgres"
 
 
 def ensure(binaries: Binaries | None = None, *, cache: Path | None = None) -> Path:
