@@ -7,15 +7,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drharness.deployment import Deployment, deploy, evidence
 from drharness.deployment.operations import Operations
-from drharness.errors import FaultNotProven, UsageError, WaitTimeout
+from drharness.errors import FaultNotProven, StartupFailed, UsageError, WaitTimeout
 from drharness.faults import RegionDown, RegionsCut
 from drharness.faults.model import Breakage, Fault
 from drharness.faults.vm import services_of, witness
+from drharness.procedures import full_failover
 from drharness.topology import Topology, addresses
 from fixtures import leaks
 
@@ -242,3 +244,58 @@ def test_an_unwritable_evidence_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"evidence directory .*/file/runs: cannot be written"):
         evidence.new_run(tmp_path / "file" / "runs")
+
+
+def test_a_current_directory_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match=r"evidence directory \.drharness: cannot be written"):
+        evidence.new_run()
+
+
+@pytest.mark.parametrize("fault", [None, RegionDown, "region-down"])
+def test_what_is_no_fault_is_refused(deployment: Deployment, fault: Any) -> None:
+    with pytest.raises(UsageError, match=r"fault: expected an instance of a fault, like faults"):
+        deployment.inject(fault)
+
+
+@pytest.mark.parametrize("procedure", [None, full_failover, "full-failover"])
+def test_what_is_no_procedure_is_refused(deployment: Deployment, procedure: Any) -> None:
+    with pytest.raises(UsageError, match=r"procedure: expected one, like procedures.full_failover"):
+        deployment.run(procedure)
+
+
+@pytest.mark.parametrize("topology", ["x", 0, Topology])
+def test_what_is_no_topology_is_refused(tmp_path: Path, topology: Any) -> None:
+    with (
+        pytest.raises(UsageError, match="topology: expected a Topology"),
+        deploy(topology, evidence_dir=tmp_path),
+    ):
+        pass
+
+
+def test_traffic_without_applications_is_refused(tmp_path: Path) -> None:
+    with deploy(evidence_dir=tmp_path) as d:
+        d.operations.power_off(*(v.id for v in d.topology.vms if v.role == "application"))
+        with pytest.raises(UsageError, match="no Application VM is on"):
+            d.traffic().__enter__()
+
+
+def test_a_replacement_that_cannot_be_imported_is_told_at_once(tmp_path: Path) -> None:
+    topology = Topology.guide().replace("csproxy", "no_module:main")
+    with (
+        pytest.raises(UsageError, match=r"csproxy: .*'no_module:main'.*No module named"),
+        deploy(topology, evidence_dir=tmp_path),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_a_replacement_that_fails_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
+    topology = Topology.guide().replace("application", "os:abort")
+    says = r"(?s)region1-application-p\.application connected.*last lines of .*TypeError"
+    with pytest.raises(StartupFailed, match=says), deploy(topology, evidence_dir=tmp_path):
+        pass

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from drharness.checks.judge import judge
 from drharness.checks.verdict import Judgement
 from drharness.dbms import binaries, template
-from drharness.deployment import evidence, provision
+from drharness.deployment import evidence, provision, trouble
 from drharness.deployment.engines import engine_named, require
 from drharness.deployment.operations import NOT_YET, Operations
 from drharness.deployment.traffic import Traffic
@@ -106,10 +106,20 @@ class Deployment:
         :return: the fault's guard, with ``receipt`` and ``heal()``
         :raises FaultNotProven: the effect was not seen
         """
+        if isinstance(fault, type) or not hasattr(fault, "inject"):
+            raise UsageError(
+                "fault: expected an instance of a fault, like faults.RegionDown('region1'), "
+                f"got {fault!r}."
+            )
         return fault.inject(self.operations)
 
     def run(self, procedure: Runnable[T]) -> T:
         """Carry out a procedure; its outcome says whether it succeeded, how long, what was lost."""
+        if isinstance(procedure, type) or not hasattr(procedure, "carry_out"):
+            raise UsageError(
+                "procedure: expected one, like procedures.full_failover(to='region2'), "
+                f"got {procedure!r}."
+            )
         return procedure.carry_out(self)
 
     def wait_until(
@@ -272,7 +282,7 @@ def _start(
     )
     try:
         return engine.start(site), recorder
-    except StartupFailed:
+    except DrHarnessError:
         require(engine)  # says which power the host lacks, if that is the reason
         raise
 
@@ -294,7 +304,7 @@ def deploy(
     :raises Unsupported: this host cannot run the engine; says why and the way out
     :raises StartupFailed: it did not come up, and nothing of it is left
     """
-    topology = topology or Topology.guide()
+    topology = Topology.guide() if topology is None else topology
     if not isinstance(topology, Topology):
         raise UsageError(f"topology: expected a Topology, got {topology!r}.")
     chosen = engine_named(engine)
@@ -304,13 +314,24 @@ def deploy(
         machines, recorder = _start(topology, chosen, run, active, listeners)
         deployment = Deployment(topology, machines, recorder, run, active)
         try:
-            _bring_up(deployment)
-            _record_start(deployment)
+            _come_up(deployment)
             yield deployment
         finally:
             machines.down()
     finally:
         evidence.close_run(run)
+
+
+def _come_up(deployment: Deployment) -> None:
+    try:
+        trouble.check_replacements(deployment.operations)
+        _bring_up(deployment)
+        _record_start(deployment)
+    except UsageError:
+        raise
+    except DrHarnessError as error:
+        logs = trouble.logs_about(deployment.evidence, str(error))
+        raise StartupFailed(f"the deployment did not come up: {error}\n{logs}") from error
 
 
 def _record_start(deployment: Deployment) -> None:

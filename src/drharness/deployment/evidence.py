@@ -20,8 +20,9 @@ def new_run(base: Path | None = None) -> Path:
     :param base: where runs are kept; default ``.drharness`` in the current directory
     :raises UsageError: it cannot be written, with the way out
     """
-    base = (base or DEFAULT).absolute()
+    base = base or DEFAULT
     try:
+        base = base.absolute()
         base.mkdir(parents=True, exist_ok=True)
         run = base / runid.new_run_id()
         run.mkdir()

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from drharness.deployment.operations import Operations
-from drharness.errors import DrHarnessError, StartupFailed
+from drharness.errors import DrHarnessError, StartupFailed, UsageError
 from drharness.kernel import clock, rng, validate
 from drharness.kernel.waiting import wait_until
 
@@ -35,6 +35,8 @@ class Traffic:
             for vm in operations.topology.vms_of(region, "application")
             if operations.is_on(vm.id)
         ]
+        if not self._vms:
+            raise UsageError("traffic: no Application VM is on; power one on first.")
         operations.recorder.record("traffic", type="start", rate=self.rate)
         started = operations.on_all(
             self._vms,

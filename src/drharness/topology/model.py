@@ -108,7 +108,7 @@ class Topology:
         """
         kinds = {c.kind for c in self.components}
         validate.choice("component", component, {c.id for c in self.components} | kinds)
-        if not re.fullmatch(r"[\w.]+:[\w.]+", factory):
+        if not isinstance(factory, str) or not re.fullmatch(r"[\w.]+:[\w.]+", factory):
             raise UsageError(f"factory: expected 'module:callable', got {factory!r}.")
         others = tuple(r for r in self.replaced if r[0] != component)
         return dataclasses.replace(self, replaced=(*others, (component, factory)))

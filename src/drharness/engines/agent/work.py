@@ -24,11 +24,19 @@ def load(name: str) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise LookupError(f"{name}: {error}") from error
+    except Exception as error:  # a user's module may fail in any way
+        raise LookupError(f"{name}: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise LookupError(f"{name} is not callable")
     return found  # type: ignore[no-any-return]
+
+
+def find(name: str) -> None:
+    """Like :func:`load`, for those who only want to know.
+
+    :raises LookupError: says what is missing
+    """
+    load(name)
 
 
 class Pipe:
