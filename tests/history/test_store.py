@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drharness.errors import HistoryError
+from drharness.errors import DrHarnessError, HistoryError
 from drharness.history import AppendFile, load, merge, open_recorder, read, write
 from drharness.topology import Topology
 
@@ -163,3 +163,15 @@ def test_writing_leaves_the_old_file_if_it_fails(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write(path, [RUN, {"bad": object()}])
     assert [e["kind"] for e in read(path)] == ["run"]
+
+
+def test_a_full_disk_is_told_with_the_file_and_a_way_out() -> None:
+    recorder = open_recorder(Path("/dev/full"))
+    with pytest.raises(DrHarnessError, match=r"/dev/full: .*No space left.*make room"):
+        recorder.record("note", text="lost")
+
+
+def test_a_history_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DrHarnessError, match=r"file/history.jsonl: cannot be written"):
+        write(tmp_path / "file" / "history.jsonl", [])

@@ -48,6 +48,8 @@ def become_postgres() -> None:
     _write("/proc/self/uid_map", f"{POSTGRES_UID} {uid} 1")
     _write("/proc/self/gid_map", f"{POSTGRES_UID} {gid} 1")
     _check(libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None), "mount /")
+    # Shared memory of a server that is killed goes with it.
+    _check(libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", ctypes.c_ulong(0), None), "mount /dev/shm")
     try:
         pwd.getpwuid(POSTGRES_UID)
     except KeyError:

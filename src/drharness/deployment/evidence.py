@@ -27,12 +27,12 @@ def new_run(base: Path | None = None) -> Path:
         run = base / runid.new_run_id()
         run.mkdir()
         (run / "vms").mkdir()
+        _mark_open(run)
     except OSError as error:
         raise UsageError(
             f"evidence directory {base}: cannot be written ({error.strerror}). "
             "Run where you may write, or name a directory with --keep-evidence DIR."
         ) from error
-    _mark_open(run)
     _prune(base)
     return run
 

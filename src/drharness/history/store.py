@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from drharness.errors import HistoryError
+from drharness.errors import DrHarnessError, HistoryError
 from drharness.history.event import VERSION, Data, check_event
 from drharness.history.recorder import Listener, Recorder
 from drharness.history.view import History
@@ -29,12 +30,22 @@ class AppendFile:
 
     def __call__(self, line: bytes) -> None:
         view = memoryview(line)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def close(self) -> None:
         """Close the file; nothing can be appended any more."""
         os.close(self._fd)
+
+
+def _unwritable(path: Path, error: OSError) -> DrHarnessError:
+    return DrHarnessError(
+        f"{path}: cannot be written: {error.strerror}. What was recorded so far is incomplete: "
+        "make room, or let runs be kept in another directory."
+    )
 
 
 def open_recorder(path: Path, *listeners: Listener) -> Recorder:
@@ -127,14 +138,22 @@ def _need_run_first(events: Sequence[Data], path: Path) -> None:
 
 
 def write(path: Path, events: Iterable[Data]) -> None:
-    """Replace ``path`` by these events, atomically: readers see the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace ``path`` by these events, atomically: readers see the old file or the new one.
+
+    :raises DrHarnessError: it cannot be written: the disk is full, say
+    """
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.writelines(_ENCODE(data) + b"\n" for data in events)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.writelines(_ENCODE(data) + b"\n" for data in events)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise _unwritable(path, error) from error
 
 
 def load(path: Path | str) -> History:

@@ -18,7 +18,7 @@ from drharness.engines.agent import channel, work
 from drharness.engines.agent.channel import Channel, ChannelClosed
 from drharness.engines.agent.environment import run_component
 from drharness.engines.agent.init import Init, Request
-from drharness.engines.agent.process import Process, open_log
+from drharness.engines.agent.process import Process, open_log, write_log
 from drharness.engines.agent.services import LOG_DIR, Service, Services
 
 TOOLS = "/run/drharness/bin"
@@ -126,7 +126,7 @@ class Agent(Init):
             return 0
 
         def exited(status: int) -> None:
-            os.write(self._log, f"{name} ended with status {status}\n".encode())
+            write_log(self._log, f"{name} ended with status {status}")
             ended(status)
 
         child = self.fork(name, body, exited, stdout=log, stderr=log)
@@ -151,7 +151,7 @@ class Agent(Init):
             try:
                 self._parents[name].send({"event": "exit", "pid": child.pid, "status": status})
             except ChannelClosed:
-                os.write(self._log, f"{name}: its parent has ended before it\n".encode())
+                write_log(self._log, f"{name}: its parent has ended before it")
 
         self._parents[name] = request.channel
         self._spawned[name] = self._start_component(

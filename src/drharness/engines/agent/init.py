@@ -47,7 +47,7 @@ class Request:
         try:
             self.channel.send(message, fds)
         except ChannelClosed as error:
-            os.write(2, f"agent: nobody waits for the answer any more: {error}\n".encode())
+            process.write_log(2, f"agent: nobody waits for the answer any more: {error}")
 
 
 class Init:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -31,6 +32,12 @@ def open_log(path: str) -> int:
     """A descriptor that appends to ``path``; its directory is made."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+
+def write_log(fd: int, text: str) -> None:
+    """A line in an init's log; PID 1 must outlive a full disk."""
+    with contextlib.suppress(OSError):
+        os.write(fd, f"{text}\n".encode())
 
 
 def fork(body: Callable[[], int], *, stdout: int, stderr: int, close: Iterable[int] = ()) -> int:
