@@ -116,6 +116,20 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
         template.cache_directory()
 
 
+def test_programs_in_another_place_get_a_template_of_their_own() -> None:
+    one, other = (binaries.Binaries(place, "18.6") for place in ("/one/bin", "/other/bin"))
+    assert template.template_name(one) != template.template_name(other)
+
+
+@pytest.mark.parametrize("manifest", ['{"files": [1', '{"files": {"PG_VERSION": 3}}', "[]"])
+def test_a_garbled_manifest_means_to_build_again(tmp_path: Path, manifest: str) -> None:
+    place = tmp_path / "t"
+    (place / "data").mkdir(parents=True)
+    (place / "data" / "PG_VERSION").write_text("18\n")
+    (place / "manifest.json").write_text(manifest)
+    assert not template.is_sound(place)
+
+
 def test_the_name_changes_with_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
     found = binaries.find()
     before = template.template_name(found)

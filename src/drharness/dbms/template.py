@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -89,8 +89,13 @@ def ensure(binaries: Binaries | None = None, *, cache: Path | None = None) -> Pa
 
 
 def template_name(binaries: Binaries) -> str:
-    """``18.6-3f9c…``: changes whenever the template's content would."""
-    digest = hashlib.sha256(f"{FORMAT} {binaries.version} {_options(binaries)}".encode())
+    """``18.6-3f9c…``: changes whenever the template's content, or the place of its programs, would.
+
+    Another virtual environment thus gets a template of its own: the programs that a shared one
+    names would go with the first.
+    """
+    shape = f"{FORMAT} {binaries.version} {binaries.directory} {_options(binaries)}"
+    digest = hashlib.sha256(shape.encode())
     for name in SCRIPTS:
         digest.update(script(name).encode())
     return f"{binaries.version}-{digest.hexdigest()[:12]}"
@@ -104,9 +109,12 @@ def script(name: str) -> str:
 def is_sound(place: Path) -> bool:
     """Whether every file named in the manifest is there in its size."""
     try:
-        files: dict[str, int] = json.loads((place / "manifest.json").read_bytes())["files"]
-        return bool(files) and all(
-            os.stat(place / "data" / name).st_size == size for name, size in files.items()
+        manifest = _manifest(place)
+        files: dict[str, int] = manifest["files"]
+        return (
+            {"version", "bin"} <= manifest.keys()
+            and bool(files)
+            and all(os.stat(place / "data" / name).st_size == size for name, size in files.items())
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
@@ -122,8 +130,8 @@ def programs_of(place: Path) -> str:
     return str(_manifest(place)["bin"])
 
 
-def _manifest(place: Path) -> dict[str, object]:
-    manifest: dict[str, object] = json.loads((place / "manifest.json").read_bytes())
+def _manifest(place: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((place / "manifest.json").read_bytes())
     return manifest
 
 
@@ -136,8 +144,10 @@ def _rebuild(binaries: Binaries, place: Path) -> None:
         files = {str(f.relative_to(work / "data")): f.stat().st_size for f in _files(work / "data")}
         manifest = {"version": binaries.version, "bin": binaries.directory, "files": files}
         (work / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-        if place.exists():
+        if place.is_dir():
             shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
         work.rename(place)
     except CommandFailed as error:
         _explain(place.parent, error)
