@@ -13,9 +13,10 @@ from drharness.cli.plan import Drill
 from drharness.cli.screen import Screen
 from drharness.deployment.operations import Operations
 from drharness.faults.model import Breakage, Fault
+from drharness.kernel import proc
 from drharness.procedures import full_failover
 from drharness.topology import Topology
-from tests.cli.running import evidence_of
+from tests.cli.running import COMMAND, environment, evidence_of
 
 pytestmark = pytest.mark.slow
 
@@ -59,3 +60,12 @@ def test_a_defect_is_shown_whole_with_the_evidence(tmp_path: Path) -> None:
     assert "error: unexpected ZeroDivisionError: planted" in errors
     assert ended.summary["error"] == {"kind": "ZeroDivisionError", "text": "planted"}
     assert f"re-check  drharness check {evidence_of(shown)}" in shown
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed_change_nothing(tmp_path: Path, closed: str) -> None:
+    argv = [*COMMAND, "drill", "full-failover", "--keep-evidence", str(tmp_path)]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *argv]
+    proc.run(shell, timeout=60, env=environment())
+    verdicts = [path.read_text() for path in tmp_path.glob("*/verdict.txt")]
+    assert [text.partition(":")[0] for text in verdicts] == ["PASS"]

@@ -5,6 +5,9 @@ This module stays small, so that an interruption is handled from the first milli
 
 from __future__ import annotations
 
+import os
+import sys
+
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
 
 
@@ -14,6 +17,7 @@ def main() -> None:
     0 pass, 1 fail, 2 bad usage or not possible here, 3 unknown or invalid, 130 interrupted.
     """
     INTERRUPTS.install()
+    _open_streams()
     try:
         from drharness.cli.app import run  # loads typer
 
@@ -23,6 +27,19 @@ def main() -> None:
         raise SystemExit(INTERRUPTS.EXIT_CODE) from None
     finally:
         INTERRUPTS.block()
+
+
+def _open_streams() -> None:
+    """A standard stream that our parent has closed leads nowhere; its number is not free."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 __all__ = ["main"]
