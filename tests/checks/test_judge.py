@@ -8,7 +8,7 @@ from drharness.checks import CHECKS, Check, Finding, Verdict, judge, worst
 from drharness.errors import UsageError
 from drharness.history import History, load
 from tests.checks.planted import FOLDER
-from tests.checks.story import begin, good_drill, history_of
+from tests.checks.story import Plot, begin, drill, finish, good_drill, history_of
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,15 @@ def test_a_procedure_is_shown_with_its_variation() -> None:
             event["code"] = "full_failover().without('fence')"
     text = str(judge(history_of(events), invariants=["P1"]))
     assert "plan type=ok plan=1 procedure=full_failover to=region2 code=full_failover()." in text
+
+
+def test_time_bounds_are_not_judged_once_a_vm_has_ended_by_itself() -> None:
+    plot = Plot(late=20.0)
+    story = drill(plot)
+    finish(story, plot)
+    bounds = ["L1", "L2", "L3"]
+    assert judge(history_of(story.done()), invariants=bounds).status is Verdict.FAIL
+    story.add(1.0, "vm", id="region2-application-p", state="off", cause="lost")
+    judgement = judge(history_of(story.done()), invariants=[*bounds, "V1"])
+    assert judgement.status is Verdict.INVALID
+    assert "region2-application-p ended by itself" in str(judgement)

@@ -19,7 +19,8 @@ def not_vacuous(history: History) -> list[Finding] | NotExercised:
     Premise: a fault, a procedure or traffic. Rule: each fault has a receipt; the profile's
     min_acked writes were acknowledged before the first disturbance; a read was tried after each
     proven fault; the clients' own counters equal the recorded events; the world was clean at the
-    start; the events fit together. Slack: none. A finding is INVALID: the run proves nothing.
+    start; no VM ended by itself; the events fit together. Slack: none. A finding is INVALID: the
+    run proves nothing.
     """
     disturbed = bool(history.faults or history.plans)
     if not disturbed and not history.of_kind("traffic") and not history.anomalies:
@@ -27,6 +28,8 @@ def not_vacuous(history: History) -> list[Finding] | NotExercised:
     findings = [f for fault in history.faults for f in _receipt(history, fault)]
     if disturbed:
         findings += _enough_before(history)
+        findings += _ended(history)
+    findings += _lost(history)
     findings += _clean(history, disturbed=disturbed)
     findings += _counters(history)
     for text, events in history.anomalies:
@@ -50,6 +53,15 @@ def _receipt(history: History, fault: Fault) -> list[Finding]:
     return [_invalid(expected, "there was none", fault.events, "let traffic run during the fault")]
 
 
+def _ended(history: History) -> list[Finding]:
+    """A history that breaks off shows nothing about what would have come."""
+    if history.of_kind("end"):
+        return []
+    last = history.events[-1:]
+    expected, seen = "the run was judged at its end", "it was interrupted: its history breaks off"
+    return [Finding("V1", Verdict.UNKNOWN, expected, seen, last)]
+
+
 def _enough_before(history: History) -> list[Finding]:
     first = episodes(history)[0]
     before = [w for w in acked(history) if w.done < first.since]
@@ -60,6 +72,19 @@ def _enough_before(history: History) -> list[Finding]:
     expected = f"at least {least} writes acknowledged before {first.cause}"
     advice = "let traffic run longer before the fault, or raise its rate"
     return [_invalid(expected, f"there were {len(before)}", events, advice)]
+
+
+def lost_vms(history: History) -> list[Event]:
+    """The power-offs that nobody asked for: a VM ended by itself."""
+    return [event for event in history.of_kind("vm") if event.get("cause") == "lost"]
+
+
+def _lost(history: History) -> list[Finding]:
+    expected = "a VM is on until it is powered off"
+    return [
+        _invalid(expected, f"{event['id']} ended by itself", (event,), "look into its agent.log")
+        for event in lost_vms(history)
+    ]
 
 
 def _clean(history: History, *, disturbed: bool) -> list[Finding]:

@@ -47,6 +47,7 @@ class Operations:
         self.evidence = evidence
         self._machines = machines
         self._cuts: list[Cut] = []
+        self._told: set[str] = set()
 
     # -- machines --------------------------------------------------------------------------
 
@@ -57,6 +58,29 @@ class Operations:
     def is_on(self, vm: str) -> bool:
         """Whether the VM has power, as the out-of-band management sees it."""
         return self.machine(vm).is_on
+
+    def lost(self) -> dict[str, str]:
+        """VMs that ended though nobody powered them off, each with how; recorded once.
+
+        Such a run proves nothing.
+        """
+        found = dict(self._machines.lost)
+        for vm in sorted(found.keys() - self._told):
+            self._told.add(vm)
+            self.recorder.record("vm", id=vm, state="off", cause="lost")
+        return found
+
+    def check_engine(self) -> None:
+        """Nothing to say while all that was powered on runs.
+
+        :raises EngineLost: names the VMs that ended by themselves
+        """
+        found = self.lost()
+        if found:
+            ended = ", ".join(f"{vm} {how}" for vm, how in sorted(found.items()))
+            raise EngineLost(
+                f"nobody powered it off: {ended}. Was its agent killed, or this host out of memory?"
+            )
 
     def power_off(self, *vms: str, cause: str = "") -> None:
         """Pull the power; what is off already stays off."""

@@ -56,6 +56,7 @@ class Traffic:
         seen: dict[str, int] = {}
 
         def enough() -> bool:
+            self._operations.check_engine()
             seen.update({vm: self._acked(vm) for vm in self._vms})
             return sum(seen.values()) >= acked and all(seen.values())
 
@@ -105,8 +106,13 @@ class Traffic:
         living = [vm for vm in self._vms if self._operations.is_on(vm)]
         before = {vm: self._acked(vm) for vm in living}
         started = clock.now()
+
+        def enough() -> bool:
+            self._operations.check_engine()
+            return sum(self._acked(vm) - before[vm] for vm in living) >= count
+
         wait_until(
-            lambda: sum(self._acked(vm) - before[vm] for vm in living) >= count,
+            enough,
             f"{count} more acknowledged writes",
             timeout=timeout,
             interval=0.05,

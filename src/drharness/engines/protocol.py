@@ -106,6 +106,10 @@ class Machine(Protocol):
 class Machines(Protocol):
     """Everything an engine has started for one deployment."""
 
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """VMs that ended though nobody powered them off (for want of memory, say), and how."""
+
     def machine(self, vm: str) -> Machine:
         """The VM of that id."""
 

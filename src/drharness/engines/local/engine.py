@@ -136,6 +136,7 @@ class LocalMachines:
         self._site = site
         self._dispatcher = Dispatcher()
         self._machines = {vm.id: AgentMachine(vm.id) for vm in site.topology.vms}
+        self.lost: dict[str, str] = {}
         self._booting: dict[str, Future[None]] = {}
         self._alive, alive = os.pipe()
         self._up: Future[None] = Future()
@@ -166,7 +167,12 @@ class LocalMachines:
             future.set_result(None)
         elif message["event"] == "closed" and not future.done():
             future.set_exception(EngineLost(f"{source} ended while it was starting"))
+        elif message["event"] == "closed" and source == self._outer.name:
+            for vm in self._machines.values():
+                if vm.is_on:
+                    self.lost[vm.id] = "ended with all others"
         elif message["event"] == "vm_exit":
+            self.lost[message["vm"]] = f"ended with status {message['status']}"
             self._machines[message["vm"]].detach()
 
     def _wait_started(self, what: str, future: Future[None]) -> None:
