@@ -154,6 +154,7 @@ class Deployment:
         """
         if self._traffic is not None:
             self._traffic.stop()
+        self.operations.lost()
         self.read_back()
         self._judgement = judge(History(self._merge(self.evidence / "history.jsonl")))
         (self.evidence / "verdict.txt").write_text(f"{self._judgement}\n")
