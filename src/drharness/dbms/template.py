@@ -20,8 +20,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn
 
-from filelock import FileLock, Timeout
-
 from drharness.dbms import settings
 from drharness.dbms.as_postgres import launcher
 from drharness.dbms.binaries import Binaries, find
@@ -66,6 +64,10 @@ def ensure(binaries: Binaries | None = None, *, cache: Path | None = None) -> Pa
     :raises Unsupported: no PostgreSQL, no user namespaces, or the cache cannot be written
     :raises StartupFailed: PostgreSQL could not build it, with its output
     """
+    # Only here: where it is loaded, from Python 3.12 on, a fork within a fork fails, and VMs, which
+    # load this module, fork all the time.
+    from filelock import FileLock, Timeout
+
     chosen = binaries or find()
     directory = cache or cache_directory()
     place = directory / template_name(chosen)
