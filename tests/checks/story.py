@@ -205,6 +205,7 @@ def finish(story: Story, plot: Plot) -> None:
     story.add(4.8 + plot.late, "final", source="db:region2", **state, **healthy)
     for proxy in (PROXY["region2"], BACKUP):
         story.add(4.85 + plot.late, "final", source=proxy, mode="normal", **state)
+    story.add(4.9 + plot.late, "end")
 
 
 def begin(replication: str = "sync") -> Story:

@@ -134,3 +134,11 @@ def test_a_repetition_that_finds_nothing_to_do_needs_no_recovery(
     verdict = judge(history_of([*events, *again]), invariants=["L1", "L3"])
     assert len(verdict.recoveries) == recoveries
     assert verdict.ok is not promoted
+
+
+def test_a_history_that_breaks_off_is_no_pass() -> None:
+    events = [e for e in good_drill() if e["kind"] != "end"]
+    verdict = judge(history_of(events))
+    assert verdict.status is Verdict.UNKNOWN
+    assert [f.invariant for f in verdict.findings] == ["V1"]
+    assert "interrupted" in verdict.findings[0].seen

@@ -23,7 +23,12 @@ def ends() -> Iterator[tuple[Channel, Channel]]:
 
 def test_messages_arrive_whole_and_in_order(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
-    sender = threading.Thread(target=lambda: [one.send({"n": n, "x": "x" * n}) for n in range(999)])
+
+    def send_all() -> None:
+        for n in range(999):
+            one.send({"n": n, "x": "x" * n})
+
+    sender = threading.Thread(target=send_all)
     sender.start()
     got: list[int] = []
     while len(got) < 999:

@@ -66,7 +66,7 @@ class Episode:
 
     def promotes(self) -> bool:
         """Whether a procedure promoted a database: recovery then shows in a new epoch."""
-        return any(p.step_ok("promote") is not None for p in self.plans)
+        return any(p.step_ok("promote") is not None and p.promoted for p in self.plans)
 
 
 def episodes(history: History) -> tuple[Episode, ...]:

@@ -109,6 +109,16 @@ class Judgement:
         return f"<{self.status} {self.run_id}{': ' if bad else ''}{'; '.join(bad)}>"
 
     def __str__(self) -> str:
+        lines = [self.findings_text, *(str(r) for r in self.recoveries)]
+        if self.lost is not None:
+            lines.append(f"RPO: {len(self.lost)} acknowledged changes lost")
+            lines += [f"    {change}" for change in self.lost[:SHOWN]]
+            lines += _more(len(self.lost))
+        return "\n".join(lines)
+
+    @property
+    def findings_text(self) -> str:
+        """The report without RTO and RPO: what failed, with proof; what passed, what was idle."""
         lines = [f"{self.status}: run {self.run_id}"]
         for result in sorted(self.results, key=lambda r: -SEVERITY[r.verdict]):
             lines += self._result_lines(result)
@@ -118,11 +128,6 @@ class Judgement:
         idle = [f"{r.id} ({r.note})" for r in self.results if not r.exercised]
         if idle:
             lines.append(f"not exercised: {', '.join(idle)}")
-        lines += [str(r) for r in self.recoveries]
-        if self.lost is not None:
-            lines.append(f"RPO: {len(self.lost)} acknowledged changes lost")
-            lines += [f"    {change}" for change in self.lost[:SHOWN]]
-            lines += _more(len(self.lost))
         return "\n".join(lines)
 
     def _result_lines(self, result: Result) -> list[str]:

@@ -131,7 +131,7 @@ def _results(run: Path, screen: Screen, outcome: Outcome, *, complete: bool) -> 
     for line in (*report.rto_lines(judgement), *report.lost_lines(judgement)):
         screen.say(line, "bold" if line.startswith("R") else "")
     screen.say()
-    screen.verdict(str(judgement))
+    screen.verdict(judgement.findings_text)
     screen.say()
     if not outcome.ok:
         how = "was refused" if outcome.status == "refused" else "failed"

@@ -156,8 +156,9 @@ class Deployment:
             self._traffic.stop()
         self.operations.lost()
         self.read_back()
+        self.recorder.record("end")
         self._judgement = judge(History(self._merge(self.evidence / "history.jsonl")))
-        (self.evidence / "verdict.txt").write_text(f"{self._judgement}\n")
+        (self.evidence / evidence.VERDICT).write_text(f"{self._judgement}\n")
         return self._judgement
 
     def read_back(self) -> None:

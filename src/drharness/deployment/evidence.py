@@ -1,4 +1,7 @@
-"""A run's directory, ``.drharness/RUN``: history, logs, verdict; the last 20 runs are kept."""
+"""A run's directory, ``.drharness/RUN``: history, logs, verdict.
+
+Kept are the last 20 runs, and of those that did not pass the last 20 as well.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from drharness.kernel import runid
 
 KEPT = 20
 DEFAULT = Path(".drharness")
+VERDICT = "verdict.txt"
 _OPEN = ".open"  # present, with the process id, while the run is going on
 
 
@@ -24,17 +28,26 @@ def new_run(base: Path | None = None) -> Path:
     try:
         base = base.absolute()
         base.mkdir(parents=True, exist_ok=True)
-        run = base / runid.new_run_id()
-        run.mkdir()
+        run = _fresh_directory(base)
         (run / "vms").mkdir()
         _mark_open(run)
     except OSError as error:
         raise UsageError(
             f"evidence directory {base}: cannot be written ({error.strerror}). "
-            "Run where you may write, or name a directory with --keep-evidence DIR."
+            "Run where you may write, or name another evidence directory."
         ) from error
     _prune(base)
     return run
+
+
+def _fresh_directory(base: Path) -> Path:
+    while True:
+        run = base / runid.new_run_id()
+        try:
+            run.mkdir()
+        except FileExistsError:  # another run began in the same second with the same digits
+            continue
+        return run
 
 
 def _mark_open(run: Path) -> None:
@@ -55,11 +68,18 @@ def _going_on(run: Path) -> bool:
 
 
 def _prune(base: Path) -> None:
-    """Keep the last runs; only directories that look like runs, and none that is going on."""
+    """Drop old runs; only directories that look like runs, and none that is going on."""
     runs = sorted(d for d in base.iterdir() if d.is_dir() and (d / "vms").is_dir())
-    for run in runs[:-KEPT]:
-        if not _going_on(run):
+    old = runs[:-KEPT]
+    kept = [run for run in old if not _passed(run)][-KEPT:]
+    for run in old:
+        if run not in kept and not _going_on(run):
             shutil.rmtree(run, ignore_errors=True)
+
+
+def _passed(run: Path) -> bool:
+    verdict = run / VERDICT
+    return verdict.is_file() and verdict.read_text(errors="replace").startswith("PASS")
 
 
 def event_files(run: Path) -> list[tuple[str, Path]]:

@@ -111,6 +111,7 @@ FORMS: Mapping[str, Form] = {
     "reach": Form({"src": STR, "dst": STR, "res": STR}),
     "dns": Form({"host": STR, "fqdn": STR, "ans": LIST}),
     "res": Form({"db": STR}),
+    "end": Form(),
     "note": Form({"text": STR}),
 }
 

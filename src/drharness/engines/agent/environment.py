@@ -16,7 +16,7 @@ from drharness.components.environment import Disk, Environment
 from drharness.components.store import Store
 from drharness.dbms.store import PgStore
 from drharness.dns import stub
-from drharness.engines.agent.channel import Channel, Message
+from drharness.engines.agent.channel import Channel, ChannelClosed, Message
 from drharness.kernel import clock, rng
 from drharness.topology.profile import Profile
 
@@ -58,7 +58,11 @@ class AgentLink:
         asyncio.get_running_loop().add_reader(channel.fileno(), self._ready)
 
     def _ready(self) -> None:
-        for message in self._channel.receive():  # the agent is PID 1: it cannot go before us
+        try:
+            messages = self._channel.receive()
+        except ChannelClosed:  # the VM has lost its power: PID 1 has gone, and we are going
+            os._exit(0)
+        for message in messages:
             if message.get("event") == "exit":
                 self.exit_of(message["pid"]).set_result(message["status"])
             else:
