@@ -223,14 +223,14 @@ def test_evidence_stays_and_tells_the_topology(tmp_path: Path) -> None:
     assert not (run / "disks").exists()
 
 
-def test_only_the_last_runs_are_kept(tmp_path: Path) -> None:
-    runs = []
-    for _ in range(evidence.KEPT + 3):
-        runs.append(evidence.new_run(tmp_path))
-        evidence.close_run(runs[-1])
-    kept = sorted(p.name for p in tmp_path.iterdir())
-    assert len(kept) <= evidence.KEPT + 1
-    assert runs[-1].name in kept
+def test_only_the_last_runs_are_kept_and_the_last_that_did_not_pass(tmp_path: Path) -> None:
+    for number in range(2 * evidence.KEPT):
+        run = evidence.new_run(tmp_path)
+        (run / evidence.VERDICT).write_text("FAIL: x\n" if number < 3 else "PASS: x\n")
+        evidence.close_run(run)
+    kept = [(p / evidence.VERDICT).read_text() for p in tmp_path.iterdir()]
+    assert kept.count("FAIL: x\n") == 3
+    assert evidence.KEPT <= len(kept) <= evidence.KEPT + 4
 
 
 def test_a_run_that_goes_on_is_never_dropped(tmp_path: Path) -> None:
