@@ -61,3 +61,10 @@ def test_a_drill_on_such_a_host_says_the_same(tmp_path: Path) -> None:
     assert "  FAIL deployment" in done.stdout
     assert done.stderr.startswith("error: engine local: step 'net, mount, pid, uts and ipc names")
     assert "  way out: `sudo sysctl user.max_net_namespaces=10000` is needed" in done.stderr
+
+
+def test_a_cache_that_cannot_be_written_is_told() -> None:
+    done = drharness("doctor", env=environment(XDG_CACHE_HOME="/dev/null/x"))
+    assert done.returncode == 2
+    assert "error: PostgreSQL template: cannot write to /dev/null/x/" in done.stderr
+    assert "set XDG_CACHE_HOME" in done.stderr

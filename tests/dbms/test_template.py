@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,12 @@ def test_a_program_started_with_its_parent_goes_with_it(tmp_path: Path) -> None:
         waiting.wait_until(
             lambda: not cmdline.exists() or not cmdline.read_bytes(), "its end", timeout=10
         )
+
+
+def test_a_cache_in_shared_memory_works_and_an_unwritable_one_is_told(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="cache-") as memory:
+        assert template.is_sound(template.ensure(cache=Path(memory)))
+    template.check_writable(tmp_path / "new")
+    (tmp_path / "file").touch()
+    with pytest.raises(Unsupported, match=r"cannot write to .*file/x: Not a directory"):
+        template.check_writable(tmp_path / "file" / "x")

@@ -50,8 +50,15 @@ def _postgres(screen: Screen) -> list[str]:
         screen.mark("NO", "programs", str(error).splitlines()[0])
         return [str(error)]
     screen.mark("ok", "programs", f"{found.version} in {found.directory}")
-    place = template.cache_directory() / template.template_name(found)
-    if template.is_sound(place):
+    try:
+        place = template.cache_directory() / template.template_name(found)
+        ready = template.is_sound(place)
+        if not ready:
+            template.check_writable(place.parent)
+    except DrHarnessError as error:
+        screen.mark("NO", "template", str(error).splitlines()[0])
+        return [str(error)]
+    if ready:
         state = f"ready: {place}"
     elif place.exists():
         state = f"incomplete: the next deployment builds it again: {place}"

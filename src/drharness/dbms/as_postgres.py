@@ -36,9 +36,10 @@ def launcher(argv: Sequence[str], *, with_parent: bool = False, stdin: str = "")
     return [sys.executable, "-I", "-S", os.path.abspath(__file__), *options, "--", *argv]
 
 
-def become_postgres() -> None:
+def become_postgres(*, own_memory: bool = True) -> None:
     """Move this single-threaded process into namespaces where it is uid 26, named ``postgres``.
 
+    :param own_memory: give it a /dev/shm of its own: what a server that is killed leaves there goes
     :raises OSError: the host allows no user namespaces
     """
     libc = ctypes.CDLL(None, use_errno=True)
@@ -48,8 +49,9 @@ def become_postgres() -> None:
     _write("/proc/self/uid_map", f"{POSTGRES_UID} {uid} 1")
     _write("/proc/self/gid_map", f"{POSTGRES_UID} {gid} 1")
     _check(libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None), "mount /")
-    # Shared memory of a server that is killed goes with it.
-    _check(libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", ctypes.c_ulong(0), None), "mount /dev/shm")
+    if own_memory:
+        memory = libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", ctypes.c_ulong(0), None)
+        _check(memory, "mount /dev/shm")
     try:
         pwd.getpwuid(POSTGRES_UID)
     except KeyError:
@@ -87,7 +89,7 @@ def main(args: Sequence[str]) -> int:
         sys.stderr.write("usage: as_postgres.py [--with-parent] [--stdin=FILE] -- PROGRAM ...\n")
         return 2
     try:
-        become_postgres()
+        become_postgres(own_memory=not any("/dev/shm/" in arg for arg in args))
     except OSError as error:
         sys.stderr.write(f"as_postgres: cannot become uid {POSTGRES_UID}: {error}\n")
         return 126

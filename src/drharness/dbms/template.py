@@ -90,6 +90,18 @@ def ensure(binaries: Binaries | None = None, *, cache: Path | None = None) -> Pa
     return place
 
 
+def check_writable(directory: Path) -> None:
+    """See that a template could be built there.
+
+    :raises Unsupported: the directory cannot be made or written
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        _refuse(directory, error.strerror or str(error))
+
+
 def template_name(binaries: Binaries) -> str:
     """``18.6-3f9c…``: changes whenever the template's content, or the place of its programs, would.
 
