@@ -19,9 +19,7 @@ pytestmark = pytest.mark.slow
 
 def _kill(name: str) -> None:
     """SIGKILL the first process of that name below this controller."""
-    ours = leaks.processes(os.getpid())
-    pid = min(int(line.split()[0]) for line in ours if line.split()[1] == name)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(leaks.first_of(name, os.getpid()), signal.SIGKILL)
 
 
 def test_a_vm_whose_agent_is_killed_makes_the_run_invalid(tmp_path: Path) -> None:

@@ -254,12 +254,11 @@ def _set_first_rules(operations: Operations, active: str) -> None:
 
 
 def _start(
-    topology: Topology, engine: Engine, run: Path, active: str, listeners: Sequence[Listener]
-) -> tuple[Machines, Recorder]:
+    topology: Topology, engine: Engine, run: Path, active: str, recorder: Recorder
+) -> Machines:
     place = template.ensure(binaries.find())
     postgres = f"{template.programs_of(place)}/postgres"
     seed = rng.token(8)
-    recorder = store.open_recorder(run / "controller.jsonl", *listeners)
     recorder.record(
         "run",
         run=run.name,
@@ -283,7 +282,7 @@ def _start(
         hold=later,
     )
     try:
-        return engine.start(site), recorder
+        return engine.start(site)
     except DrHarnessError:
         require(engine)  # says which power the host lacks, if that is the reason
         raise
@@ -312,8 +311,10 @@ def deploy(
     chosen = engine_named(engine)
     run = evidence.new_run(Path(evidence_dir) if evidence_dir else None)
     active = topology.regions[0]
+    file = store.AppendFile(run / "controller.jsonl")
+    recorder = Recorder(file, *listeners)
     try:
-        machines, recorder = _start(topology, chosen, run, active, listeners)
+        machines = _start(topology, chosen, run, active, recorder)
         deployment = Deployment(topology, machines, recorder, run, active)
         try:
             _come_up(deployment)
@@ -321,6 +322,7 @@ def deploy(
         finally:
             machines.down()
     finally:
+        file.close()
         evidence.close_run(run)
 
 

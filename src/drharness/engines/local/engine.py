@@ -59,12 +59,14 @@ class Launcher:
             if not ready:
                 raise ChannelClosed(f"not ready within {scaled(_START_S):.0f} s")
             self._channel.receive()
-        except ChannelClosed as error:
+        except BaseException as error:
             self.process.kill()  # else its errors would not end
             self._channel.close()
             self.process.wait()
             with os.fdopen(reading, "rb") as errors:
                 text = errors.read().decode(errors="replace")
+            if not isinstance(error, ChannelClosed):
+                raise
             raise StartupFailed(f"the launcher did not start: {error}\n{text[-2000:]}") from error
 
     def launch(self, spec: OuterSpec, fds: tuple[int, int, int]) -> None:
@@ -138,9 +140,15 @@ class LocalMachines:
         self._machines = {vm.id: AgentMachine(vm.id) for vm in site.topology.vms}
         self.lost: dict[str, str] = {}
         self._booting: dict[str, Future[None]] = {}
-        self._alive, alive = os.pipe()
         self._up: Future[None] = Future()
-        ours, theirs = channel.pair()
+        ours, self._theirs = channel.pair()
+        self._outer = Link("the outer namespace", Channel(ours), self._event)
+        self._alive, self._guards_end = os.pipe()
+        self._log = site.evidence / "engine.log"
+
+    def launch(self) -> None:
+        """Have a guard forked that makes the outer namespace."""
+        site = self._site
         spec = OuterSpec(
             run=str(site.evidence),
             networks=_networks(site.topology),
@@ -150,16 +158,20 @@ class LocalMachines:
         )
         for name in ("vms", "disks"):
             (site.evidence / name).mkdir(parents=True, exist_ok=True)
-        self._log = site.evidence / "engine.log"
+        self._dispatcher.add(self._outer)
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
-            _get_launcher().launch(spec, (theirs.fileno(), alive, log))
+            _get_launcher().launch(spec, (self._theirs.fileno(), self._guards_end, log))
         finally:
-            theirs.close()
-            os.close(alive)
             os.close(log)
-        self._outer = Link("the outer namespace", Channel(ours), self._event)
-        self._dispatcher.add(self._outer)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close what only the guard may hold: its end of the pipe tells us when all is gone."""
+        self._theirs.close()
+        if self._guards_end >= 0:
+            os.close(self._guards_end)
+            self._guards_end = -1
 
     def _event(self, source: str, message: Message) -> None:
         future = self._booting.get(source, self._up)
@@ -268,6 +280,7 @@ class LocalMachines:
         """End everything; nothing is left but the evidence when this returns."""
         if self._alive < 0:
             return
+        self._let_go()
         with contextlib.suppress(OSError):  # it has gone by itself
             self._outer.channel.socket.shutdown(socket.SHUT_RDWR)
         poll = select.poll()
@@ -279,7 +292,8 @@ class LocalMachines:
         if not gone:
             raise EngineLost("the outer namespace did not end; its guard still runs")
         disks = Path(self._site.evidence) / "disks"
-        disks.rmdir()
+        if disks.exists():
+            disks.rmdir()
 
 
 class LocalEngine:
@@ -295,6 +309,7 @@ class LocalEngine:
         """Make all machines and boot those that are not held."""
         machines = LocalMachines(site)
         try:
+            machines.launch()
             machines.wait_up()
             machines.power_on(*(vm.id for vm in site.topology.vms if vm.id not in site.hold))
         except BaseException:
