@@ -1,0 +1,21 @@
+"""Faults as values; what they do is tested on deployments."""
+
+from __future__ import annotations
+
+import pytest
+
+from drharness import faults
+from drharness.faults import RegionDown, RegionsCut
+from drharness.faults.model import Fault
+
+VALUES = [RegionDown("region1"), RegionsCut(), RegionsCut("region2", "region1", both_ways=False)]
+
+
+@pytest.mark.parametrize("fault", VALUES, ids=repr)
+def test_a_fault_prints_as_code(fault: Fault) -> None:
+    names = {type(fault).__name__: type(fault)}
+    assert eval(repr(fault), names) == fault
+
+
+def test_every_fault_has_a_name_on_the_command_line_and_in_histories() -> None:
+    assert {name.replace("-", "_") for name in faults.BY_NAME} == {f.f for f in VALUES}
