@@ -17,6 +17,7 @@ from drharness.errors import FaultNotProven, StartupFailed, UsageError, WaitTime
 from drharness.faults import RegionDown, RegionsCut
 from drharness.faults.model import Breakage, Fault
 from drharness.faults.vm import services_of, witness
+from drharness.kernel import clock
 from drharness.procedures import full_failover
 from drharness.topology import Topology, addresses
 from fixtures import leaks
@@ -130,14 +131,22 @@ def test_an_operators_tools_ask_the_deployments_dns(deployment: Deployment) -> N
 def test_a_changed_name_is_seen_after_its_ttl_and_at_once_after_a_flush(
     deployment: Deployment,
 ) -> None:
-    operations, vm = deployment.operations, "region2-application-b"
-    operations.set_names({"www.dr.internal": ["10.9.9.1"]}, ttl=300)
-    assert operations.look_up(vm, "www.dr.internal")["addresses"] == ["10.9.9.1"]
-    operations.set_names({"www.dr.internal": ["10.9.9.2"]}, ttl=300)
-    stale = operations.look_up(vm, "www.dr.internal")
-    assert stale["addresses"] == ["10.9.9.1"]
-    assert operations.flush_names(vm)["flushed"] >= 1
-    assert operations.look_up(vm, "www.dr.internal")["addresses"] == ["10.9.9.2"]
+    dns, vm, name = deployment.dns, "region2-application-b", "www.dr.internal"
+    dns.set({name: ["10.9.9.1"]}, ttl=300)
+    assert dns.look_up(vm, name)["addresses"] == ["10.9.9.1"]
+    since = clock.now_ns()
+    serial = dns.set({name: ["10.9.9.2"]}, ttl=300)["serial"]
+    assert dns.zone()["serial"] == serial
+    assert dns.look_up(vm, name)["addresses"] == ["10.9.9.1"]
+    (kept,) = [entry for entry in dns.cache(vm) if entry["name"].startswith("www")]
+    assert 290 < kept["ttl_left"] <= 300
+    assert dns.flush(vm)["flushed"] >= 1
+    assert dns.look_up(vm, name)["addresses"] == ["10.9.9.2"]
+    asked = [q for q in dns.queries(since) if q["client"] == "10.82.2.12"]
+    assert asked[-1]["answers"] == ["10.9.9.2"]
+    dns.set({name: []})
+    dns.flush(vm)
+    assert dns.look_up(vm, name)["rcode"] == "NXDOMAIN"
 
 
 def test_a_change_made_in_one_region_is_read_in_the_other(deployment: Deployment) -> None:
@@ -191,7 +200,10 @@ def test_a_fault_heals_what_it_broke_and_one_without_effect_is_an_error(tmp_path
         cut = d.inject(RegionsCut())
         with pytest.raises(UsageError, match="in force already"):
             d.inject(RegionsCut("region2", "region1"))
-        cut.heal()
+        assert d.operations.are_cut("region1", "region2")
+        d.heal()
+        assert not d.operations.are_cut("region1", "region2")
+        cut.heal()  # once more: nothing to do
         with d.inject(RegionDown("region2")) as guard:
             assert guard.receipt.lost
         assert d.operations.is_on("region2-application-p")

@@ -12,6 +12,7 @@ from drharness.checks.verdict import Judgement
 from drharness.dbms import binaries, template
 from drharness.deployment import evidence, provision, trouble
 from drharness.deployment.engines import engine_named, require
+from drharness.deployment.names import Names
 from drharness.deployment.operations import NOT_YET, Operations
 from drharness.deployment.traffic import Traffic
 from drharness.engines.protocol import Engine, Machine, Machines, Site
@@ -37,6 +38,13 @@ class Injectable(Protocol):
         """Apply it, prove it, and return its guard."""
 
 
+class Healable(Protocol):
+    """A fault in force; healing it twice does nothing the second time."""
+
+    def heal(self) -> None:
+        """Undo exactly what it broke."""
+
+
 class Runnable(Protocol[T_co]):
     """What :meth:`Deployment.run` takes: a procedure."""
 
@@ -50,6 +58,7 @@ class Deployment:
     :ivar topology: what it consists of; ``evidence``: the directory of the run
     :ivar active: region whose database is the writable one
     :ivar operations: everything that can be done to it, one by one
+    :ivar dns: its names: the server's records and the resolvers' caches
     """
 
     def __init__(
@@ -60,7 +69,9 @@ class Deployment:
         self.active = active
         self.recorder = recorder
         self.operations = Operations(topology, machines, recorder, run)
+        self.dns = Names(self.operations)
         self.plans = 0
+        self._guards: list[Healable] = []
         self._machines = machines
         self._traffic: Traffic | None = None
         self._judgement: Judgement | None = None
@@ -111,7 +122,14 @@ class Deployment:
                 "fault: expected an instance of a fault, like faults.RegionDown('region1'), "
                 f"got {fault!r}."
             )
-        return fault.inject(self.operations)
+        guard = fault.inject(self.operations)
+        self._guards.append(guard)
+        return guard
+
+    def heal(self) -> None:
+        """Undo every fault in force, the last one first; what a procedure changed stays."""
+        while self._guards:
+            self._guards.pop().heal()
 
     def run(self, procedure: Runnable[T]) -> T:
         """Carry out a procedure; its outcome says whether it succeeded, how long, what was lost."""
