@@ -14,6 +14,7 @@ from typing import Any
 
 from drharness.components.environment import Environment
 from drharness.dns import cache, channel, codec, exchange, names, options, rdata, transport
+from drharness.dns.endpoint import Endpoint
 from drharness.errors import UsageError
 from drharness.kernel import clock
 
@@ -29,7 +30,7 @@ DEFAULTS = {
 MAX_IN_FLIGHT = 1000
 
 
-class Resolver:
+class Resolver(Endpoint):
     """Answers from its cache or from upstream; SERVFAIL when upstream says nothing usable.
 
     :ivar counts: queries, hits, upstream (queries sent), failed (no usable answer), unsent
@@ -48,42 +49,17 @@ class Resolver:
         policy: cache.Policy | None = None,
     ) -> None:
         """:param clock: seconds, never going back; what TTLs are counted on"""
-        self.address, self.port = address, port
+        super().__init__(address, port, transport.Tcp(self._on_message))
         self.cache = cache.Cache(clock, policy or cache.Honour())
         self.counts = {"queries": 0, "hits": 0, "upstream": 0, "failed": 0, "unsent": 0}
         self._upstreams, self._rng = tuple(upstreams), rng
         self._timeout, self._tries = timeout, tries
         self._flights: dict[cache.Key, asyncio.Task[cache.Answer]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._tcp = transport.Tcp(self._on_message)
-        self._udp: socket.socket | None = None
-        self._control: channel.Channel | None = None
-
-    async def start(self, *, control: str = "") -> None:
-        """Begin to answer; ``control`` is the path of the control socket, if there is to be one.
-
-        :raises StartupFailed: an address, port or path cannot be had
-        """
-        udp, tcp = transport.bind(self.address, self.port)
-        self._udp, self.port = udp, udp.getsockname()[1]
-        asyncio.get_running_loop().add_reader(udp, self._drain, udp)
-        try:
-            await self._tcp.listen(tcp)
-            if control:
-                self._control = await channel.serve(control, self.verbs())
-        except BaseException:
-            self.close()
-            raise
 
     def close(self) -> None:
-        """Stop answering and free the port."""
-        if self._udp is not None:
-            asyncio.get_running_loop().remove_reader(self._udp)
-            self._udp.close()
-            self._udp = None
-        self._tcp.close()
-        if self._control is not None:
-            self._control.close()
+        """Stop answering, give up what is under way, and free the port."""
+        super().close()
         for task in self._tasks:
             task.cancel()
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from drharness.components.environment import Environment
 from drharness.dns import channel, codec, options, transport, zonefile
+from drharness.dns.endpoint import Endpoint
 from drharness.dns.zone import Zone
 from drharness.kernel import clock
 
@@ -45,7 +46,7 @@ class _Stored:
 _Logged = tuple[int, tuple[str, int], str, _Stored]
 
 
-class DnsServer:
+class DnsServer(Endpoint):
     """Serves one zone; :meth:`publish` swaps it.
 
     :ivar zone: the version being served
@@ -70,40 +71,14 @@ class DnsServer:
         :param idle_s: seconds until an idle TCP connection is closed
         :param partial_s: seconds that a message may take to arrive over TCP
         """
-        self.zone, self.address, self.port = zone, address, port
+        super().__init__(
+            address, port, transport.Tcp(self._on_message, idle_s=idle_s, partial_s=partial_s)
+        )
+        self.zone = zone
         self.counts = {"udp": 0, "tcp": 0, "dropped": 0, "unsent": 0, "changes": 0}
         self._save = save
         self._stored: dict[str, dict[bytes, _Stored]] = {"udp": {}, "tcp": {}}
         self._log: deque[_Logged] = deque(maxlen=logged)
-        self._tcp = transport.Tcp(self._on_message, idle_s=idle_s, partial_s=partial_s)
-        self._udp: socket.socket | None = None
-        self._control: channel.Channel | None = None
-
-    async def start(self, *, control: str = "") -> None:
-        """Begin to answer; ``control`` is the path of the control socket, if there is to be one.
-
-        :raises StartupFailed: an address, port or path cannot be had
-        """
-        udp, tcp = transport.bind(self.address, self.port)
-        self._udp, self.port = udp, udp.getsockname()[1]
-        asyncio.get_running_loop().add_reader(udp, self._drain, udp)
-        try:
-            await self._tcp.listen(tcp)
-            if control:
-                self._control = await channel.serve(control, self.verbs())
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Stop answering and free the port."""
-        if self._udp is not None:
-            asyncio.get_running_loop().remove_reader(self._udp)
-            self._udp.close()
-            self._udp = None
-        self._tcp.close()
-        if self._control is not None:
-            self._control.close()
 
     def publish(self, zone: Zone) -> None:
         """Store a new version and serve it from the next packet on."""
