@@ -148,7 +148,7 @@ class Application(wire.Quiet):
         outcome = await self.ledger.operate(
             self.ledger.lane(),
             request,
-            lambda: perform(used, request, deadline),
+            lambda: perform(used, request, deadline, why=self.peer.why),
             via=self.via,
             counted=False,
         )

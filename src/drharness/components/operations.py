@@ -116,13 +116,16 @@ class Ledger:
             self.counters[kind] += 1
 
 
-async def perform(link: wire.Link | None, request: ChangeConfig | Read, deadline: float) -> Outcome:
+async def perform(
+    link: wire.Link | None, request: ChangeConfig | Read, deadline: float, *, why: str = ""
+) -> Outcome:
     """Send a request to a proxy and classify what came back.
 
     :param deadline: seconds after which the outcome is unknown
+    :param why: why there is no link, if there is none
     """
     if link is None:
-        return Outcome.failed("fail", "refused", "not connected to a proxy")
+        return Outcome.failed("fail", "refused", f"not connected to a proxy: {why}")
     try:
         if isinstance(request, Read):
             return _read(await link.request(request, Value, timeout=deadline))

@@ -71,9 +71,12 @@ def is_address(host: str) -> bool:
     return True
 
 
-async def dial(env: Environment, host: str, port: int, handler: Handler) -> Link:
+async def dial(
+    env: Environment, host: str, port: int, handler: Handler, *, patience: float | None = None
+) -> Link:
     """Resolve ``host`` now, connect to its first address, say hello, start the keep-alive.
 
+    :param patience: seconds for the connection; default: that of somebody with another host to try
     :raises NameNotFound: the name cannot be resolved
     :raises OSError: refused, unreachable or no answer in time
     """
@@ -83,7 +86,8 @@ async def dial(env: Environment, host: str, port: int, handler: Handler) -> Link
     else:
         async with asyncio.timeout(max(profile.addp_timeout, MIN_CONNECT_S)):
             address = (await env.resolve(host))[0]
-    patience = max(profile.retry, MIN_CONNECT_S)
+    if patience is None:
+        patience = max(profile.retry, MIN_CONNECT_S)
     link = await connect(address, port, handler, log=env.log, timeout=patience)
     link.hello(env.component, remote_timeout=profile.addp_remote_timeout)
     link.keep_alive(profile.addp_timeout)
@@ -115,6 +119,7 @@ class Peer:
     to reconnect needs.
 
     :ivar link: the link that is logged in, or None
+    :ivar why: why there is none
     """
 
     def __init__(
@@ -131,6 +136,7 @@ class Peer:
         self._handler, self._login = handler, login
         self._said: dict[str, str] = {}
         self.link: Link | None = None
+        self.why = "never connected"
 
     async def run(self) -> None:
         """Connect, log in, wait for the end, and again; ends only by cancellation."""
@@ -153,7 +159,7 @@ class Peer:
             self.link = link
             self._said.clear()
             self._env.log(f"00-04503 Connected to {where} ({link.remote})")
-            reason = await link.ended
+            reason = self.why = await link.ended
             self._env.log(f"00-04504 Connection to {where} lost: {reason}")
         except (OSError, NameNotFound, Refused) as error:
             self._say(where, f"{type(error).__name__}: {error}")

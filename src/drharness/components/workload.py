@@ -133,7 +133,7 @@ class Workload:
         return await self.ledger.operate(
             lane,
             request,
-            lambda: perform(link, request, deadline),
+            lambda: perform(link, request, deadline, why=self.application.peer.why),
             via=self.application.via,
         )
 
@@ -147,18 +147,20 @@ class Workload:
 
     async def _fresh_read(self, request: Read) -> Outcome:
         """Log in at the first proxy that takes us, read, log out."""
-        outcome = Outcome.failed("fail", "refused", "no proxy")
+        outcomes = []
         for host in self.application.hosts:
-            outcome = await self._at(host, request)
-            if outcome.fields.get("via"):
-                break
-        return outcome
+            outcomes.append(await self._at(host, request))
+            if outcomes[-1].fields.get("via"):
+                return outcomes[-1]
+        # The first proxy's answer: the backup's is always that it is the backup.
+        return outcomes[0]
 
     async def _at(self, host: str, request: Read) -> Outcome:
         deadline = self.env.profile.op_deadline
         link: wire.Link | None = None
         try:
-            link = await wire.dial(self.env, host, self.application.proxy_port, wire.Quiet())
+            port = self.application.proxy_port
+            link = await wire.dial(self.env, host, port, wire.Quiet(), patience=deadline)
             asked = Register(f"{self.env.component}/newcomer")
             served = await link.request(asked, Registered, timeout=deadline)
             outcome = await perform(link, request, deadline)

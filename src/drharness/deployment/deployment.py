@@ -183,6 +183,12 @@ class Deployment:
         """Record what the database and every living proxy hold, once all are as far as it is."""
         region = self.active
         try:
+            # A client may have given up a write that still waits in a server or in a commit.
+            patience = 3 * self.topology.profile.op_deadline
+            self.operations.database(region, "contents:quiesced", timeout=patience)
+        except DrHarnessError as error:
+            self.recorder.record("note", text=f"read back without rest: {error}")
+        try:
             dump = self.operations.database(region, "contents:dump")
         except DrHarnessError as error:
             self.recorder.record("note", text=f"no read-back of {region}'s database: {error}")

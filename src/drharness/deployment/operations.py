@@ -16,7 +16,7 @@ from drharness.errors import DrHarnessError, EngineLost, UsageError
 from drharness.history import store
 from drharness.history.event import Data
 from drharness.history.recorder import Recorder
-from drharness.kernel.waiting import wait_until
+from drharness.kernel.waiting import scaled, wait_until
 from drharness.topology import Topology, addresses
 
 _CLIENT = "drharness.components.client"
@@ -158,7 +158,9 @@ class Operations:
         vm = self.topology.dbms(region).id
         # The function keeps the deadline itself and says what it saw; the agent's comes later.
         return self.machine(vm).call(
-            f"{_DBMS}.{function}", {**kwargs, "timeout": timeout}, timeout=timeout + 2.0
+            f"{_DBMS}.{function}",
+            {**kwargs, "timeout": scaled(timeout)},
+            timeout=timeout + 2.0,
         )
 
     def database_status(self, region: str, *, timeout: float = 5.0) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import selectors
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -43,6 +44,7 @@ class Link:
         self.closed = threading.Event()
         self._on_event = on_event
         self._lock = threading.Lock()
+        self._sending = threading.Lock()  # apart: answers are delivered while we wait to send
         self._last = 0
         self._waiting: dict[int, tuple[Future[Any], str]] = {}
 
@@ -53,12 +55,15 @@ class Link:
             self._last += 1
             number = self._last
             self._waiting[number] = (future, what or op)
-            try:
-                if self.closed.is_set():
-                    raise ChannelClosed("it has gone")
+        try:
+            if self.closed.is_set():
+                raise ChannelClosed("it has gone")
+            with self._sending:
                 self.channel.send({"op": op, "id": number, **fields})
-            except ChannelClosed as error:
-                del self._waiting[number]
+        except ChannelClosed as error:
+            with self._lock:
+                ours = self._waiting.pop(number, None)
+            if ours is not None:  # else the dispatcher has told it already
                 future.set_exception(EngineLost(f"{self.name} is not there: {error}"))
         return future
 
@@ -68,7 +73,7 @@ class Link:
             self._on_event(self.name, message)
             return
         with self._lock:
-            future, what = self._waiting.pop(message["id"])
+            future, what = self._waiting.pop(message["id"], (Future(), "nothing asked"))
         error = message.get("error")
         if error:
             where = f"{self.name}, {what}"
@@ -128,12 +133,13 @@ class Dispatcher:
 
     def _read(self, link: Link) -> None:
         try:
-            messages = link.channel.receive()
+            for message in link.channel.receive():
+                link.deliver(message)
         except ChannelClosed:
             self._drop(link)
-            return
-        for message in messages:
-            link.deliver(message)
+        except Exception:  # noqa: BLE001 - a broken link must not silence all the others
+            traceback.print_exc()
+            self._drop(link)
 
     def _drop(self, link: Link) -> None:
         self._selector.unregister(link.channel.fileno())

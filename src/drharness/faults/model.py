@@ -13,6 +13,8 @@ from drharness.errors import FaultNotProven
 from drharness.kernel import clock
 
 Target = tuple[str, int]
+_PATIENT_S = 2.0  # what answers does so at once; a busy machine may be slow to notice
+_IMPATIENT_S = 0.3  # what is dead is silent: each probe waits that long
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,10 @@ class Fault:
         breakage = self.breakage(operations)
         arguments = asdict(self)
         operations.recorder.record("fault", type="invoke", f=self.f, args=arguments)
-        before = _probe(operations, breakage)
+        before = _probe(operations, breakage, timeout=_PATIENT_S)
         since = clock.now_ns()
         breakage.apply()
-        receipt = Receipt(since, before, _probe(operations, breakage))
+        receipt = Receipt(since, before, _probe(operations, breakage, timeout=_IMPATIENT_S))
         proof: dict[str, Any] = {"before": dict(before), "after": dict(receipt.after)}
         fields = {"f": self.f, "args": arguments, "since": since, "proof": proof}
         if receipt.still or not receipt.lost:
@@ -119,10 +121,10 @@ class Fault:
         return Guard(self, receipt, heal)
 
 
-def _probe(operations: Operations, breakage: Breakage) -> dict[str, str]:
+def _probe(operations: Operations, breakage: Breakage, *, timeout: float) -> dict[str, str]:
     seen: dict[str, str] = {}
     for source, targets in breakage.probes.items():
-        results = operations.reach(source, targets)
+        results = operations.reach(source, targets, timeout)
         for (host, port), outcome in zip(targets, results, strict=True):
             seen[f"{source} -> {host}:{port}"] = outcome
     return seen

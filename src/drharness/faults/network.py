@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from drharness.deployment.operations import Operations
 from drharness.engines.protocol import RegionCut
 from drharness.errors import UsageError
-from drharness.faults.model import Breakage, Fault
+from drharness.faults.model import Breakage, Fault, Target
 from drharness.faults.vm import services_of, witness
 
 
@@ -25,16 +25,21 @@ class RegionsCut(Fault):
     both_ways: bool = True
 
     def breakage(self, operations: Operations) -> Breakage:
-        """``other`` looks at what runs in ``one``; then the router drops what goes between them."""
+        """Each looks at what runs in the other; then the router drops what goes between them."""
         if self.one == self.other:
             raise UsageError(f"other: expected another region than one, got {self.other!r} twice.")
-        vms = [v for v in operations.topology.vms_of(self.one) if operations.is_on(v.id)]
-        operations.topology.number(self.other)
+        probes = {witness(operations, self.one): _services(operations, self.one)}
         cuts = [RegionCut(self.one, self.other)]
         if self.both_ways:
             cuts.append(RegionCut(self.other, self.one))
+            probes[witness(operations, self.other)] = _services(operations, self.other)
         return Breakage(
-            probes={witness(operations, self.one): services_of(vms)},
+            probes=probes,
             apply=lambda: operations.cut(*cuts),
             undo=lambda: operations.heal(*cuts),
         )
+
+
+def _services(operations: Operations, region: str) -> list[Target]:
+    vms = operations.topology.vms_of(region)
+    return services_of([vm for vm in vms if operations.is_on(vm.id)])

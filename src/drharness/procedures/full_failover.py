@@ -60,7 +60,7 @@ def _replayed(context: Context) -> dict[str, Any]:
         wait_until(
             caught_up,
             f"{context.to}'s database to replay what it received",
-            timeout=context.topology.profile.d_rep,
+            timeout=context.topology.profile.d,
             interval=0.02,
             describe=lambda: f"received {seen['recv']}, replayed {seen['replay']}",
         )
@@ -115,9 +115,18 @@ def _unblock(context: Context) -> dict[str, Any]:
     vms = [vm.id for vm in context.topology.vms_of(context.to, "framework")]
     held = [vm for vm in vms if not context.operations.is_on(vm)]
     context.operations.power_on(*held, hold=True, cause="unblock")
-    seen = {vm: context.operations.reach(vm, [target])[0] for vm in vms}
-    if set(seen.values()) != {"ok"}:
-        raise StepFailed(f"the database of {context.to} is not open to its Framework: {seen}")
+    seen: dict[str, str] = {}
+
+    def is_open() -> bool:
+        seen.update({vm: context.operations.reach(vm, [target])[0] for vm in vms})
+        return set(seen.values()) == {"ok"}
+
+    wait_until(
+        is_open,
+        f"the database of {context.to} open to its Framework",
+        timeout=context.topology.profile.d,
+        describe=lambda: str(seen),
+    )
     return {"commands": changed, "reach": seen}
 
 

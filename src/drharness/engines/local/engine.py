@@ -25,7 +25,7 @@ from drharness.engines.local import doctor
 from drharness.engines.local.machine import MachineSpec
 from drharness.engines.local.outer import Network, OuterSpec
 from drharness.engines.protocol import Cut, ProbeStep, RegionCut, Site, VmCut
-from drharness.errors import EngineLost, StartupFailed
+from drharness.errors import DrHarnessError, EngineLost, StartupFailed
 from drharness.kernel import proc
 from drharness.kernel.waiting import scaled
 from drharness.topology import Topology, addresses
@@ -176,7 +176,8 @@ class LocalMachines:
     def _event(self, source: str, message: Message) -> None:
         future = self._booting.get(source, self._up)
         if message["event"] == "up":
-            future.set_result(None)
+            if not future.done():
+                future.set_result(None)
         elif message["event"] == "closed" and not future.done():
             future.set_exception(EngineLost(f"{source} ended while it was starting"))
         elif message["event"] == "closed" and source == self._outer.name:
@@ -214,13 +215,21 @@ class LocalMachines:
 
         A VM that is on already (it was held) only gets its services started.
         """
+        off = [vm for vm in vms if not self._machines[vm].is_on]
+        try:
+            self._start_agents(off)
+        except BaseException:
+            with contextlib.suppress(DrHarnessError):  # the first error is the one to tell
+                self.power_off(*off)
+            raise
+        boots = [(vm, self._machines[vm].submit("boot", timeout=_START_S, hold=hold)) for vm in vms]
+        for vm, booted in boots:
+            result(booted, f"boot of {vm}", _START_S)
+
+    def _start_agents(self, vms: Sequence[str]) -> None:
+        """Have VMs made, and wait until their agents are there."""
         links: list[tuple[str, Link]] = []
-        asked = [
-            (vm, self._outer.submit("power_on", vm=vm))
-            for vm in vms
-            if not self._machines[vm].is_on
-        ]
-        for vm, answer in asked:
+        for vm, answer in [(vm, self._outer.submit("power_on", vm=vm)) for vm in vms]:
             self._booting[vm] = Future()
             (fd,) = result(answer, f"power on {vm}", _START_S)
             links.append((vm, Link(vm, Channel(socket.socket(fileno=fd)), self._event)))
@@ -228,9 +237,6 @@ class LocalMachines:
         for vm, link in links:
             self._wait_started(vm, self._booting[vm])
             self._machines[vm].attach(link)
-        boots = [(vm, self._machines[vm].submit("boot", timeout=_START_S, hold=hold)) for vm in vms]
-        for vm, booted in boots:
-            result(booted, f"boot of {vm}", _START_S)
 
     def power_off(self, *vms: str) -> None:
         """Pull the cables, then the power: nothing in the VMs runs when this returns."""
