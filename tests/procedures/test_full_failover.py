@@ -84,7 +84,7 @@ def test_a_procedure_run_again_changes_nothing(deployment: Deployment) -> None:
     ("fault", "variation", "invariants", "step"),
     [
         (DOWN, lambda p: p.without("promote"), {"P1", "L1"}, "start-framework"),
-        (CUT, lambda p: p.without("fence"), {"S1", "P1"}, ""),
+        (CUT, lambda p: p.without("fence"), {"S1", "S3", "P1"}, ""),
         (DOWN, lambda p: p.without("unblock"), {"P1", "L1"}, "start-framework"),
         (DOWN, lambda p: p.swapped("start-framework", "switch-names"), {"P1"}, ""),
         (DOWN, lambda p: p.without("switch-names"), {"P1", "L1"}, "flush"),
@@ -103,9 +103,7 @@ def test_a_slip_fails_and_names_the_invariant(
     assert callable(variation)
     procedure = variation(procedures.full_failover(to="region2"))
     outcome, verdict = drill(deployment, fault, procedure)
-    # Two masters overlap for a second or so: on a busy machine too briefly for S3 to be certain.
-    assert failed(verdict) - {"S3"} == invariants, str(verdict)
-    assert "S3" not in failed(verdict) or fault == CUT
+    assert failed(verdict) == invariants, str(verdict)
     assert outcome.step == step, outcome.text
 
 

@@ -145,11 +145,6 @@ class Peer:
                 await self._stay(host)
             await asyncio.sleep(self._env.profile.retry)
 
-    def drop(self, reason: str) -> None:
-        """Close the link, if there is one; it is dialled again."""
-        if self.link is not None:
-            self.link.close(reason)
-
     async def _stay(self, host: str) -> None:
         where = f"[{self._what}] at host {host} port {self._port}"
         link: Link | None = None

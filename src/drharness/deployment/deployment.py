@@ -206,13 +206,12 @@ class Deployment:
                 held = ("epoch", "seq", "mode", "objects")
                 self.recorder.record("final", source=f"{vm}.csproxy", **{f: seen[f] for f in held})
 
-    def proxies(self, region: str = "") -> list[str]:
+    def proxies(self) -> list[str]:
         """Ids of the proxies whose VMs are on and not cut off from the active region."""
         return [
             f"{vm.id}.csproxy"
             for vm in self.topology.vms
             if vm.role == "application"
-            and region in ("", vm.region)
             and self.operations.is_on(vm.id)
             and not self.operations.are_cut(vm.region, self.active)
         ]
@@ -245,10 +244,7 @@ def _bring_up(deployment: Deployment) -> None:
     operations.power_on(topology.dbms(dormant).id, cause="deployment")
     _set_first_rules(operations, active)
     operations.database(active, "server:wait_streaming", name=dormant, timeout=_READY_S)
-    for side, mode, role in (("p", "primary", "primary"), ("b", "backup", "backup")):
-        server = f"{active}-framework-{side}.configserver"
-        operations.set_mode(server, mode)
-        operations.wait_component(server, f"is {role}", {"role": role}, timeout=ready)
+    operations.set_roles(active, timeout=ready)
     # Only now: whoever starts before its server is there pauses before it tries again.
     applications = [vm.id for vm in topology.vms if vm.role == "application"]
     operations.power_on(*applications, cause="deployment")

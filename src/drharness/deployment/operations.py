@@ -6,6 +6,7 @@ Every operation that changes something records it, and returns only once its eff
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,25 @@ class Operations:
             f"{_CLIENT}:set_mode", {"name": it.kind, "mode": mode}
         )
         return done
+
+    def set_roles(self, region: str, *, timeout: float) -> dict[str, dict[str, Any]]:
+        """Make a region's Configuration Server P primary and B backup; see them at it.
+
+        :return: component id to status
+        :raises WaitTimeout: an agent does not answer, or a server does not take its role
+        """
+        seen = {}
+        for side, mode in (("p", "primary"), ("b", "backup")):
+            server = f"{region}-framework-{side}.configserver"
+            wait_until(
+                partial(self.set_mode, server, mode),
+                f"the Local Control Agent of {region}-framework-{side}",
+                timeout=timeout,
+                retry_on=NOT_YET,
+            )
+            wanted = {"role": mode, "db": region} if mode == "primary" else {"role": mode}
+            seen[server] = self.wait_component(server, f"is {mode}", wanted, timeout=timeout)
+        return seen
 
     def wait_component(
         self, component: str, what: str, wanted: Mapping[str, object], *, timeout: float

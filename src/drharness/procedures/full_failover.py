@@ -135,17 +135,7 @@ def _start_framework(context: Context) -> dict[str, Any]:
     operations, limit = context.operations, context.topology.profile.rto_bound
     vms = [vm.id for vm in context.topology.vms_of(context.to, "framework")]
     operations.power_on(*vms, cause="start-framework")
-    seen: dict[str, Any] = {}
-    for side, mode in (("p", "primary"), ("b", "backup")):
-        server = f"{context.to}-framework-{side}.configserver"
-        wait_until(
-            partial(operations.set_mode, server, mode),
-            f"the Local Control Agent of {context.to}-framework-{side}",
-            timeout=limit,
-            retry_on=NOT_YET,
-        )
-        wanted = {"role": mode, "db": context.to} if mode == "primary" else {"role": mode}
-        seen[server] = operations.wait_component(server, f"is {mode}", wanted, timeout=limit)
+    seen = operations.set_roles(context.to, timeout=limit)
     return {server: _place(status) for server, status in seen.items()}
 
 
