@@ -7,6 +7,7 @@ DrHarnessError                what went wrong, in one sentence a user can act on
 ├── WaitTimeout               a deadline passed: what was awaited and what was seen    (exit 3)
 ├── CommandFailed             a command inside a VM or on this host failed             (exit 3)
 ├── EngineLost                the machinery under the deployment has gone              (exit 3)
+├── Unmanaged                 out-of-band management does not answer                  (exit 3)
 ├── FaultNotProven            a fault was injected but its effect was not seen         (exit 3)
 └── HistoryError              a history file cannot be read as one                     (exit 2)
 """
@@ -44,6 +45,10 @@ class StartupFailed(DrHarnessError):
 
 class EngineLost(DrHarnessError):
     """The processes that carry the deployment ended unexpectedly."""
+
+
+class Unmanaged(DrHarnessError):
+    """The out-of-band management of a region does not answer: nothing can be powered off or on."""
 
 
 class FaultNotProven(DrHarnessError):

@@ -12,7 +12,7 @@ from drharness.cli.drill import Ended, carry_out
 from drharness.cli.plan import Drill
 from drharness.cli.screen import Screen
 from drharness.deployment.operations import Operations
-from drharness.faults.model import Breakage, Fault
+from drharness.faults.model import Breakage, Fault, tcp
 from drharness.kernel import proc
 from drharness.procedures import full_failover
 from drharness.topology import Topology
@@ -35,7 +35,8 @@ class Harmless(Fault):
 
     def breakage(self, operations: Operations) -> Breakage:
         target = (operations.topology.dbms("region1").address, 5432)
-        return Breakage({"region1-framework-p": [target]}, lambda: None, lambda: None)
+        look = tcp(operations, {"region1-framework-p": [target]})
+        return Breakage(look, apply=lambda: None, undo=lambda: None)
 
 
 def _carry_out(fault: Fault, base: Path) -> tuple[Ended, str, str]:

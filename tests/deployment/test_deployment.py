@@ -15,7 +15,7 @@ from drharness.deployment import Deployment, deploy, evidence
 from drharness.deployment.operations import Operations
 from drharness.errors import FaultNotProven, StartupFailed, UsageError, WaitTimeout
 from drharness.faults import RegionDown, RegionsCut
-from drharness.faults.model import Breakage, Fault
+from drharness.faults.model import Breakage, Fault, tcp
 from drharness.faults.vm import services_of, witness
 from drharness.kernel import clock
 from drharness.procedures import full_failover
@@ -31,7 +31,7 @@ class Nothing(Fault):
         """Look at region 1 and leave it alone."""
         targets = services_of(operations.topology.vms_of("region1"))
         probes = {witness(operations, "region1"): targets}
-        return Breakage(probes, apply=lambda: None, undo=lambda: None)
+        return Breakage(tcp(operations, probes), apply=lambda: None, undo=lambda: None)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def label_of(fault: Fault) -> str:
 
 def proof_of(receipt: Receipt) -> str:
     """What proved a fault, in one line."""
-    sources = {probe.partition(" -> ")[0] for probe in receipt.lost}
-    answered = len(receipt.lost) + len(receipt.still)
-    whose = ", ".join(sorted(sources))
-    return f"proven: {len(receipt.lost)}/{answered} silent to {whose}"
+    seen = receipt.changed
+    whose = ", ".join(sorted({probe.partition(" -> ")[0] for probe in seen}))
+    what = "silent to" if receipt.lost == seen else "seen otherwise by"
+    return f"proven: {len(seen)}/{len(receipt.before)} {what} {whose}"

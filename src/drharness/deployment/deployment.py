@@ -56,7 +56,6 @@ class Deployment:
     """A whole running system.
 
     :ivar topology: what it consists of; ``evidence``: the directory of the run
-    :ivar active: region whose database is the writable one
     :ivar operations: everything that can be done to it, one by one
     :ivar dns: its names: the server's records and the resolvers' caches
     """
@@ -66,9 +65,9 @@ class Deployment:
     ) -> None:
         self.topology = topology
         self.evidence = run
-        self.active = active
         self.recorder = recorder
         self.operations = Operations(topology, machines, recorder, run)
+        self.operations.active = active
         self.dns = Names(self.operations)
         self.plans = 0
         self._guards: list[Healable] = []
@@ -77,6 +76,11 @@ class Deployment:
         self._judgement: Judgement | None = None
 
     # -- what there is ---------------------------------------------------------------------
+
+    @property
+    def active(self) -> str:
+        """The region whose database is the writable one."""
+        return self.operations.active
 
     @property
     def dormant(self) -> str:

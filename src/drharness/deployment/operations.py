@@ -13,7 +13,7 @@ from typing import Any
 from drharness.deployment import provision
 from drharness.engines.client import RemoteError, result
 from drharness.engines.protocol import Cut, Machine, Machines, RegionCut
-from drharness.errors import DrHarnessError, EngineLost, UsageError
+from drharness.errors import DrHarnessError, EngineLost, Unmanaged, UsageError
 from drharness.history import store
 from drharness.history.event import Data
 from drharness.history.recorder import Recorder
@@ -36,14 +36,18 @@ class Operations:
     """Operations on one deployment.
 
     :ivar topology: what it consists of
+    :ivar active: region whose database is the writable one
     :ivar recorder: where events go
     :ivar evidence: the run's directory
+    :ivar unmanaged: regions whose out-of-band management does not answer
     """
 
     def __init__(
         self, topology: Topology, machines: Machines, recorder: Recorder, evidence: Path
     ) -> None:
         self.topology = topology
+        self.active = topology.regions[0]
+        self.unmanaged: set[str] = set()
         self.recorder = recorder
         self.evidence = evidence
         self._machines = machines
@@ -83,14 +87,37 @@ class Operations:
                 f"nobody powered it off: {ended}. Was its agent killed, or this host out of memory?"
             )
 
-    def power_off(self, *vms: str, cause: str = "") -> None:
-        """Pull the power; what is off already stays off."""
+    def power_off(self, *vms: str, cause: str = "", managed: bool = False) -> None:
+        """Pull the power; what is off already stays off.
+
+        :param managed: through the out-of-band management, as an operator does; else it just fails
+        :raises Unmanaged: the management of a VM's region does not answer; nothing was done
+        """
+        if managed:
+            self.require_management(*vms)
         running = [vm for vm in vms if self.is_on(vm)]
         self._machines.power_off(*running)
         self._record_state(running, "off", cause)
 
-    def power_on(self, *vms: str, hold: bool = False, cause: str = "") -> None:
-        """Boot, or let a held VM go on; ``hold``: prepare the VM but start no service."""
+    def require_management(self, *vms: str) -> None:
+        """Nothing to say while the out-of-band management of these VMs answers.
+
+        :raises Unmanaged: names the regions that it does not reach
+        """
+        regions = {self.topology.vm(vm).region: None for vm in vms}
+        gone = [r for r in regions if r in self.unmanaged]
+        if gone:
+            raise Unmanaged(f"the out-of-band management of {', '.join(gone)} does not answer")
+
+    def power_on(
+        self, *vms: str, hold: bool = False, cause: str = "", managed: bool = False
+    ) -> None:
+        """Boot, or let a held VM go on; ``hold``: prepare the VM but start no service.
+
+        :param managed: as for :meth:`power_off`
+        """
+        if managed:
+            self.require_management(*vms)
         started = [vm for vm in vms if not self.is_on(vm)]
         self._machines.power_on(*vms, hold=hold)
         self._record_state(started, "on", cause)
@@ -144,13 +171,34 @@ class Operations:
         self, source: str, targets: Sequence[tuple[str, int]], timeout: float = 0.3
     ) -> list[str]:
         """Try new TCP connections from a VM: each ok, refused, reset, unreachable or timeout."""
-        found: list[str] = self.machine(source).call(
-            "drharness.engines.agent.reach:probe",
-            {"targets": [list(t) for t in targets], "timeout": timeout},
-        )
-        for (host, port), outcome in zip(targets, found, strict=True):
-            self.recorder.record("reach", src=source, dst=f"{host}:{port}", conn="new", res=outcome)
-        return found
+        seen = self.reach_all({source: targets}, timeout)
+        return [seen[f"{source} -> {host}:{port}"] for host, port in targets]
+
+    def reach_all(
+        self, probes: Mapping[str, Sequence[tuple[str, int]]], timeout: float
+    ) -> dict[str, str]:
+        """As :meth:`reach`, from several VMs at once; ``"vm -> address:port"`` to result."""
+        asked = [
+            (
+                source,
+                targets,
+                self.machine(source).submit(
+                    "call",
+                    timeout=10.0,
+                    function="drharness.engines.agent.reach:probe",
+                    kwargs={"targets": [list(t) for t in targets], "timeout": timeout},
+                ),
+            )
+            for source, targets in probes.items()
+        ]
+        seen: dict[str, str] = {}
+        for source, targets, future in asked:
+            results = result(future, f"{source}: reach", 10.0)
+            for (host, port), res in zip(targets, results, strict=True):
+                dst = f"{host}:{port}"
+                seen[f"{source} -> {dst}"] = res
+                self.recorder.record("reach", src=source, dst=dst, conn="new", res=res)
+        return seen
 
     # -- database --------------------------------------------------------------------------
 

@@ -9,12 +9,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from drharness.deployment.operations import Operations
-from drharness.errors import FaultNotProven
+from drharness.errors import DrHarnessError, FaultNotProven
 from drharness.kernel import clock
 
 Target = tuple[str, int]
+Seen = Mapping[str, str]
+Look = Callable[[bool], Seen]
 _PATIENT_S = 2.0  # what answers does so at once; a busy machine may be slow to notice
-_IMPATIENT_S = 0.3  # what is dead is silent: each probe waits that long
+_IMPATIENT_S = (0.015, 0.3)  # what is dead is silent: each probe waits that long
+_LONGER = 2.0  # than all the probes took together when all was well
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,13 @@ class Receipt:
 
     :ivar since: ns of CLOCK_MONOTONIC just before the effect began; times count from here
     :ivar before: probe to result while all was well; ``after``: the same probes, now
+    :ivar proven: ns at which the effect had been seen
     """
 
     since: int
-    before: Mapping[str, str]
-    after: Mapping[str, str]
+    before: Seen
+    after: Seen
+    proven: int
 
     @property
     def lost(self) -> list[str]:
@@ -35,9 +40,9 @@ class Receipt:
         return [k for k, seen in self.before.items() if seen == "ok" and self.after[k] != "ok"]
 
     @property
-    def still(self) -> list[str]:
-        """Probes that succeeded before and still do."""
-        return [k for k, seen in self.before.items() if seen == "ok" and self.after[k] == "ok"]
+    def changed(self) -> list[str]:
+        """Probes whose result is another one now."""
+        return [k for k, seen in self.before.items() if self.after.get(k) != seen]
 
 
 @dataclass
@@ -62,17 +67,39 @@ class Guard:
         self.heal()
 
 
+def silenced(before: Seen, after: Seen) -> str:
+    """Proven if every probe that succeeded before fails now, and one did succeed."""
+    still = [k for k, seen in before.items() if seen == "ok" and after.get(k) == "ok"]
+    if still:
+        return f"still reachable: {', '.join(still)}"
+    return "" if "ok" in before.values() else f"no probe worked before: {dict(before)}"
+
+
+def changed(before: Seen, after: Seen) -> str:
+    """Proven if every probe has another result than before."""
+    same = [f"{k}: {seen}" for k, seen in before.items() if after.get(k) == seen]
+    if same:
+        return f"as before: {', '.join(same)}"
+    return "" if before else "nothing was probed"
+
+
 @dataclass(frozen=True)
 class Breakage:
     """What a fault is about to do to one deployment, fixed before anything is touched.
 
-    :ivar probes: which VM is to try which (address, port) targets, before and after
-    :ivar apply: makes it so; ``undo``: undoes exactly that
+    :ivar look: probes the deployment, probe name to result; called with true before (be patient,
+        what is well answers) and with false after
+    :ivar apply: makes it so, or raises and has changed nothing
+    :ivar undo: undoes exactly that, and sees it undone
+    :ivar targets: ids of the VMs, components or regions that are touched, for the history
+    :ivar missing: compares what was seen before and after; what is missing to the proof, else ""
     """
 
-    probes: Mapping[str, Sequence[Target]]
+    look: Look
     apply: Callable[[], None]
     undo: Callable[[], None]
+    targets: Sequence[str] = ()
+    missing: Callable[[Seen, Seen], str] = silenced
 
 
 @dataclass(frozen=True)
@@ -94,37 +121,57 @@ class Fault:
     def inject(self, operations: Operations) -> Guard:
         """Probe, break, probe again, and record all of it.
 
-        :raises FaultNotProven: a probe that succeeded before succeeds still, or none did before;
-            what was done is undone
+        :raises FaultNotProven: its effect was not seen; what was done is undone
         """
         breakage = self.breakage(operations)
-        arguments = asdict(self)
-        operations.recorder.record("fault", type="invoke", f=self.f, args=arguments)
-        before = _probe(operations, breakage, timeout=_PATIENT_S)
+        record = operations.recorder.record
+        fields: dict[str, Any] = {
+            "f": self.f,
+            "args": asdict(self),
+            "targets": list(breakage.targets),
+        }
+        record("fault", type="invoke", **fields)
+        before = breakage.look(True)
         since = clock.now_ns()
         breakage.apply()
-        receipt = Receipt(since, before, _probe(operations, breakage, timeout=_IMPATIENT_S))
-        proof: dict[str, Any] = {"before": dict(before), "after": dict(receipt.after)}
-        fields = {"f": self.f, "args": arguments, "since": since, "proof": proof}
-        if receipt.still or not receipt.lost:
+        try:
+            receipt = Receipt(since, before, breakage.look(False), clock.now_ns())
+        except DrHarnessError:
             breakage.undo()
-            operations.recorder.record("fault", type="info", **fields)
-            still = ", ".join(receipt.still)
-            why = f"still reachable: {still}" if still else f"no probe worked before: {before}"
-            raise FaultNotProven(f"{self!r}: its effect was not seen; {why}")
-        operations.recorder.record("fault", type="ok", **fields)
+            record("fault", type="info", **fields)
+            raise
+        fields["since"] = receipt.since
+        fields["proof"] = {"before": dict(receipt.before), "after": dict(receipt.after)}
+        missing = breakage.missing(receipt.before, receipt.after)
+        if missing:
+            breakage.undo()
+            record("fault", type="info", **fields)
+            raise FaultNotProven(f"{self!r}: its effect was not seen; {missing}")
+        record("fault", type="ok", **fields)
 
         def heal() -> None:
             breakage.undo()
-            operations.recorder.record("fault", type="heal", f=self.f, args=arguments)
+            healed = {name: fields[name] for name in ("f", "args", "targets")}
+            record("fault", type="heal", **healed)
 
         return Guard(self, receipt, heal)
 
 
-def _probe(operations: Operations, breakage: Breakage, *, timeout: float) -> dict[str, str]:
-    seen: dict[str, str] = {}
-    for source, targets in breakage.probes.items():
-        results = operations.reach(source, targets, timeout)
-        for (host, port), outcome in zip(targets, results, strict=True):
-            seen[f"{source} -> {host}:{port}"] = outcome
-    return seen
+def tcp(operations: Operations, probes: Mapping[str, Sequence[Target]]) -> Look:
+    """New TCP connections: which VM tries which (address, port) targets, before and after.
+
+    What is dead is silent, so the probes after wait; how long is measured by those before: what
+    answered them all in a few milliseconds does not need longer now.
+    """
+    took = [_IMPATIENT_S[1]]
+
+    def look(patient: bool) -> Seen:
+        started = clock.now()
+        low, high = _IMPATIENT_S
+        timeout = _PATIENT_S if patient else min(high, max(low, _LONGER * took[0]))
+        found = operations.reach_all(probes, timeout)
+        if patient:
+            took[0] = clock.now() - started
+        return found
+
+    return look

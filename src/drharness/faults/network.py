@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from drharness.deployment.operations import Operations
 from drharness.engines.protocol import RegionCut
 from drharness.errors import UsageError
-from drharness.faults.model import Breakage, Fault, Target
+from drharness.faults.model import Breakage, Fault, Target, tcp
 from drharness.faults.vm import services_of, witness
 
 
@@ -34,7 +34,8 @@ class RegionsCut(Fault):
             cuts.append(RegionCut(self.other, self.one))
             probes[witness(operations, self.other)] = _services(operations, self.other)
         return Breakage(
-            probes=probes,
+            look=tcp(operations, probes),
+            targets=[self.one, self.other],
             apply=lambda: operations.cut(*cuts),
             undo=lambda: operations.heal(*cuts),
         )

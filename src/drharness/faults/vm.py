@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from drharness.deployment.operations import Operations
 from drharness.errors import UsageError
-from drharness.faults.model import Breakage, Fault, Target
+from drharness.faults.model import Breakage, Fault, Target, tcp
 from drharness.topology import Vm, addresses
 
 _PORTS = {
@@ -51,7 +51,8 @@ class RegionDown(Fault):
             raise UsageError(f"region: {self.region!r} is down already.")
         names = [vm.id for vm in vms]
         return Breakage(
-            probes={witness(operations, self.region): services_of(vms)},
+            look=tcp(operations, {witness(operations, self.region): services_of(vms)}),
+            targets=[self.region, *names],
             apply=lambda: operations.power_off(*names, cause=self.f),
             undo=lambda: operations.power_on(*names, cause=f"{self.f} healed"),
         )

@@ -88,7 +88,7 @@ FORMS: Mapping[str, Form] = {
     "net": Form({"type": STR, "what": DICT}, {}, {"type": ("cut", "heal")}),
     "fault": Form(
         {"type": STR, "f": STR},
-        {"args": DICT, "proof": (dict, NULL), "since": INT},
+        {"args": DICT, "targets": LIST, "proof": (dict, NULL), "since": INT},
         {"type": ("invoke", "ok", "info", "heal")},
     ),
     "step": Form(

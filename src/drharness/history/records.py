@@ -68,6 +68,7 @@ class Fault:
     :ivar proven: ns at which its effect was proven, None without a receipt
     :ivar since: ns at which the proven effect began (t0): the receipt's ``since``, else ``proven``;
         of an unproven fault: ``invoked``
+    :ivar targets: ids of what it touched, where its arguments are symbolic
     :ivar healed: ns, None while in force
     """
 
@@ -79,14 +80,15 @@ class Fault:
     healed: int | None
     since: int
     events: tuple[Event, ...]
+    targets: tuple[str, ...] = ()
 
     def in_force(self, t: int) -> bool:
         """Whether it had been injected and not healed at ``t``."""
         return self.invoked <= t and (self.healed is None or t < self.healed)
 
     def names(self, *ids: str) -> bool:
-        """Whether its arguments mention all these ids, at any depth."""
-        found = set(_strings(self.args))
+        """Whether its arguments, at any depth, or its targets mention all these ids."""
+        found = {*_strings(self.args), *self.targets}
         return all(i in found for i in ids)
 
 

@@ -190,6 +190,7 @@ def _fault(group: Sequence[Event]) -> Fault:
         healed=heal.t if heal else None,
         since=int(ok.get("since", ok.t)) if ok else group[0].t,
         events=tuple(group),
+        targets=tuple(group[-1].get("targets") or group[0].get("targets") or ()),
     )
 
 

@@ -77,7 +77,7 @@ def _fence(context: Context) -> dict[str, Any]:
     """
     operations, topology = context.operations, context.topology
     vms = [*topology.vms_of(context.old, "dbms"), *topology.vms_of(context.old, "framework")]
-    operations.power_off(*(vm.id for vm in vms), cause="fence")
+    operations.power_off(*(vm.id for vm in vms), cause="fence", managed=True)
     on = [vm.id for vm in vms if operations.is_on(vm.id)]
     if on:
         raise StepFailed(f"still on after they were powered off: {', '.join(on)}")
@@ -114,7 +114,7 @@ def _unblock(context: Context) -> dict[str, Any]:
     target = (context.topology.dbms(context.to).address, addresses.POSTGRES_PORT)
     vms = [vm.id for vm in context.topology.vms_of(context.to, "framework")]
     held = [vm for vm in vms if not context.operations.is_on(vm)]
-    context.operations.power_on(*held, hold=True, cause="unblock")
+    context.operations.power_on(*held, hold=True, cause="unblock", managed=True)
     seen: dict[str, str] = {}
 
     def is_open() -> bool:
@@ -134,7 +134,7 @@ def _start_framework(context: Context) -> dict[str, Any]:
     """Start the Framework VMs, make P primary and B backup, and see the master at work."""
     operations, limit = context.operations, context.topology.profile.rto_bound
     vms = [vm.id for vm in context.topology.vms_of(context.to, "framework")]
-    operations.power_on(*vms, cause="start-framework")
+    operations.power_on(*vms, cause="start-framework", managed=True)
     seen = operations.set_roles(context.to, timeout=limit)
     return {server: _place(status) for server, status in seen.items()}
 

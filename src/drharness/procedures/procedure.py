@@ -112,7 +112,7 @@ class Procedure:
         last = done[-1] if done else StepResult("", "ok", 0.0)
         operations.recorder.record("plan", type=last.type, steps=ids, **plan)
         if any(r.id == "promote" and r.type == "ok" for r in done):
-            deployment.active = self.to
+            operations.active = self.to
         return self._outcome(deployment, done, last)
 
     def _outcome(

@@ -1,0 +1,70 @@
+"""Symbolic targets: ``active.dbms``, ``dormant.framework``, ``proxies.backup`` as ids.
+
+A schedule or a test names what a VM or component *is* when it runs, not where it started out:
+
+    target     a VM's id, a component's id, or  WHERE "." WHAT
+    WHERE      active, dormant, a region's name, or proxies
+    WHAT       framework, application, dbms, framework-p …, each also with a component's kind
+               behind it (framework-p.configserver); after proxies: primary or backup
+"""
+
+from __future__ import annotations
+
+from drharness.errors import UsageError
+from drharness.kernel import validate
+from drharness.topology import Topology
+from drharness.topology.model import Component, Vm
+
+_SIDES = {"primary": "p", "backup": "b"}
+
+
+def vms(topology: Topology, active: str, target: str) -> tuple[Vm, ...]:
+    """The VMs that a target stands for; of a component its VM.
+
+    :param active: the region that is active now
+    :raises UsageError: nothing is called so; names what could be
+    """
+    if target in {vm.id for vm in topology.vms}:
+        return (topology.vm(target),)
+    found = _named(topology, active, target)
+    if found and isinstance(found[0], Component):
+        return tuple(topology.vm(c.vm) for c in found if isinstance(c, Component))
+    return tuple(v for v in found if isinstance(v, Vm))
+
+
+def components(topology: Topology, active: str, target: str) -> tuple[Component, ...]:
+    """The components that a target stands for.
+
+    :param active: the region that is active now
+    :raises UsageError: nothing is called so, or it is a VM
+    """
+    found = [c for c in _named(topology, active, target) if isinstance(c, Component)]
+    if not found:
+        raise UsageError(f"target: expected a component, like {target}.lca, got the VM {target!r}.")
+    return tuple(found)
+
+
+def _named(topology: Topology, active: str, target: str) -> tuple[Vm | Component, ...]:
+    names: dict[str, tuple[Vm | Component, ...]] = {c.id: (c,) for c in topology.components}
+    names |= {vm.id: (vm,) for vm in topology.vms}
+    where = {"active": active, "dormant": topology.other(active)}
+    for word, region in [*where.items(), *((r, r) for r in topology.regions)]:
+        names |= _of_region(topology, word, region)
+    for word, side in _SIDES.items():
+        names[f"proxies.{word}"] = tuple(
+            c for c in topology.components if c.kind == "csproxy" and c.side == side
+        )
+    return names[validate.choice("target", target, names)]
+
+
+def _of_region(topology: Topology, word: str, region: str) -> dict[str, tuple[Vm | Component, ...]]:
+    names: dict[str, tuple[Vm | Component, ...]] = {}
+    for vm in topology.vms_of(region):
+        places = {vm.role, f"{vm.role}-{vm.side}" if vm.side else vm.role}
+        for place in places:
+            names[f"{word}.{place}"] = (*names.get(f"{word}.{place}", ()), vm)
+            for it in topology.components:
+                if it.vm == vm.id:
+                    key = f"{word}.{place}.{it.kind}"
+                    names[key] = (*names.get(key, ()), it)
+    return names

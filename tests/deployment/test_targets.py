@@ -1,0 +1,45 @@
+"""Symbolic targets become ids by what is active when they are asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from drharness.deployment import targets
+from drharness.errors import UsageError
+from drharness.topology import Topology
+
+GUIDE = Topology.guide()
+
+
+@pytest.mark.parametrize(
+    ("target", "ids"),
+    [
+        ("active.dbms", ["region2-dbms"]),
+        ("dormant.framework", ["region1-framework-p", "region1-framework-b"]),
+        ("active.application-b", ["region2-application-b"]),
+        ("region1.framework-p.lca", ["region1-framework-p"]),
+        ("proxies.backup", ["region1-application-b", "region2-application-b"]),
+        ("dns", ["dns"]),
+    ],
+)
+def test_vms_by_what_they_are(target: str, ids: list[str]) -> None:
+    assert [vm.id for vm in targets.vms(GUIDE, "region2", target)] == ids
+
+
+@pytest.mark.parametrize(
+    ("target", "ids"),
+    [
+        ("active.framework-p.configserver", ["region1-framework-p.configserver"]),
+        ("proxies.primary", ["region1-application-p.csproxy", "region2-application-p.csproxy"]),
+        ("region2-application-b.lca", ["region2-application-b.lca"]),
+    ],
+)
+def test_components_by_what_they_are(target: str, ids: list[str]) -> None:
+    assert [c.id for c in targets.components(GUIDE, "region1", target)] == ids
+
+
+def test_an_unknown_target_is_named_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"got 'active.dmbs'.*'active.dbms'"):
+        targets.vms(GUIDE, "region1", "active.dmbs")
+    with pytest.raises(UsageError, match="expected a component"):
+        targets.components(GUIDE, "region1", "active.dbms")
