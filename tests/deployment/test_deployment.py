@@ -16,7 +16,7 @@ from drharness.deployment.operations import Operations
 from drharness.errors import FaultNotProven, StartupFailed, UsageError, WaitTimeout
 from drharness.faults import RegionDown, RegionsCut
 from drharness.faults.model import Breakage, Fault, tcp
-from drharness.faults.vm import services_of, witness
+from drharness.faults.probes import services_of, witness
 from drharness.kernel import clock
 from drharness.procedures import full_failover
 from drharness.topology import Topology, addresses
@@ -29,8 +29,8 @@ class Nothing(Fault):
 
     def breakage(self, operations: Operations) -> Breakage:
         """Look at region 1 and leave it alone."""
-        targets = services_of(operations.topology.vms_of("region1"))
-        probes = {witness(operations, "region1"): targets}
+        vms = operations.topology.vms_of("region1")
+        probes = {witness(operations, vms): services_of(vms)}
         return Breakage(tcp(operations, probes), apply=lambda: None, undo=lambda: None)
 
 

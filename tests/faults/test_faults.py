@@ -5,10 +5,27 @@ from __future__ import annotations
 import pytest
 
 from drharness import faults
-from drharness.faults import RegionDown, RegionsCut
+from drharness.faults import (
+    ComponentFrozen,
+    ComponentKilled,
+    RegionDown,
+    RegionsCut,
+    VmDown,
+    VmFrozen,
+    VmRebooted,
+)
 from drharness.faults.model import Fault
 
-VALUES = [RegionDown("region1"), RegionsCut(), RegionsCut("region2", "region1", both_ways=False)]
+VALUES = [
+    RegionDown("region1"),
+    RegionsCut(),
+    RegionsCut("region2", "region1", both_ways=False),
+    VmDown("active.dbms"),
+    VmRebooted("region1-framework-p"),
+    VmFrozen("dormant.application"),
+    ComponentKilled("active.framework-p.configserver", signal=15),
+    ComponentFrozen("proxies.backup"),
+]
 
 
 @pytest.mark.parametrize("fault", VALUES, ids=repr)

@@ -6,8 +6,28 @@ letting a run pass that tested nothing. Its guard heals exactly what it broke.
 
 from drharness.faults.model import Guard, Receipt
 from drharness.faults.network import RegionsCut
-from drharness.faults.vm import RegionDown
+from drharness.faults.process import ComponentFrozen, ComponentKilled
+from drharness.faults.vm import RegionDown, VmDown, VmFrozen, VmRebooted
 
-BY_NAME = {"region-down": RegionDown, "regions-cut": RegionsCut}
+BY_NAME = {
+    "component-frozen": ComponentFrozen,
+    "component-killed": ComponentKilled,
+    "region-down": RegionDown,
+    "regions-cut": RegionsCut,
+    "vm-down": VmDown,
+    "vm-frozen": VmFrozen,
+    "vm-rebooted": VmRebooted,
+}
 
-__all__ = ["BY_NAME", "Guard", "Receipt", "RegionDown", "RegionsCut"]
+__all__ = [
+    "BY_NAME",
+    "ComponentFrozen",
+    "ComponentKilled",
+    "Guard",
+    "Receipt",
+    "RegionDown",
+    "RegionsCut",
+    "VmDown",
+    "VmFrozen",
+    "VmRebooted",
+]

@@ -1,8 +1,9 @@
 """The agent: the init of a VM, with its services, its components, and the controller's requests.
 
 Operations (all answer): ``boot`` {hold}, ``run``, ``call``, ``start`` {name}, ``stop`` {name,
-signal}, ``signal`` {pid, signal}, ``freeze``, ``thaw``, ``processes``, ``cut`` {on}. Components ask
-over a channel of their own: ``spawn`` {name, factory, argv}; they are told ``exit``.
+signal}, ``signal`` {pid, signal}, ``freeze``, ``thaw``, ``processes``, ``kept``, ``states``,
+``cut`` {on}. Components ask over a channel of their own: ``spawn`` {name, factory, argv}; they are
+told ``exit``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drharness.engines.agent import channel, work
+from drharness.engines.agent import channel, processes, work
 from drharness.engines.agent.channel import Channel, ChannelClosed
 from drharness.engines.agent.environment import run_component
 from drharness.engines.agent.init import Init, Request
@@ -76,6 +77,8 @@ class Agent(Init):
             "freeze": lambda r: self._signal_all(r, signal.SIGSTOP),
             "thaw": lambda r: self._signal_all(r, signal.SIGCONT),
             "processes": self._processes,
+            "states": lambda r: r.reply(processes.states()),
+            "kept": lambda r: r.reply(self._kept()),
             "cut": self._cut,
             "spawn": self._spawn,
         }
@@ -108,6 +111,11 @@ class Agent(Init):
 
     def _processes(self, request: Request) -> None:
         request.reply({str(child.pid): child.name for child in self.children.values()})
+
+    def _kept(self) -> dict[str, int]:
+        """Process ids of services and components, not of commands that were asked for."""
+        services = {name: it.process.pid for name, it in self.services.running.items()}
+        return services | {name: child.pid for name, child in self._spawned.items()}
 
     def _cut(self, request: Request) -> None:
         self._cut_outgoing(bool(request["on"]))
