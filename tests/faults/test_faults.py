@@ -8,6 +8,12 @@ from drharness import faults
 from drharness.faults import (
     ComponentFrozen,
     ComponentKilled,
+    DnsDown,
+    FirewallLeftBehind,
+    FirewallLostAtReboot,
+    FirewallMissing,
+    FirewallWrongOrder,
+    FirewallWrongSource,
     RegionDown,
     RegionsCut,
     VmDown,
@@ -25,6 +31,13 @@ VALUES = [
     VmFrozen("dormant.application"),
     ComponentKilled("active.framework-p.configserver", signal=15),
     ComponentFrozen("proxies.backup"),
+    DnsDown(),
+    DnsDown(how="process"),
+    FirewallLeftBehind(),
+    FirewallLostAtReboot(),
+    FirewallMissing("dormant"),
+    FirewallWrongOrder(),
+    FirewallWrongSource("region2", how="host"),
 ]
 
 

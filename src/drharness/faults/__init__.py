@@ -5,13 +5,27 @@ letting a run pass that tested nothing. Its guard heals exactly what it broke.
 """
 
 from drharness.faults.model import Guard, Receipt
+from drharness.faults.names import DnsDown
 from drharness.faults.network import RegionsCut
 from drharness.faults.process import ComponentFrozen, ComponentKilled
+from drharness.faults.rules import (
+    FirewallLeftBehind,
+    FirewallLostAtReboot,
+    FirewallMissing,
+    FirewallWrongOrder,
+    FirewallWrongSource,
+)
 from drharness.faults.vm import RegionDown, VmDown, VmFrozen, VmRebooted
 
 BY_NAME = {
     "component-frozen": ComponentFrozen,
     "component-killed": ComponentKilled,
+    "dns-down": DnsDown,
+    "firewall-left-behind": FirewallLeftBehind,
+    "firewall-lost-at-reboot": FirewallLostAtReboot,
+    "firewall-missing": FirewallMissing,
+    "firewall-wrong-order": FirewallWrongOrder,
+    "firewall-wrong-source": FirewallWrongSource,
     "region-down": RegionDown,
     "regions-cut": RegionsCut,
     "vm-down": VmDown,
@@ -23,6 +37,12 @@ __all__ = [
     "BY_NAME",
     "ComponentFrozen",
     "ComponentKilled",
+    "DnsDown",
+    "FirewallLeftBehind",
+    "FirewallLostAtReboot",
+    "FirewallMissing",
+    "FirewallWrongOrder",
+    "FirewallWrongSource",
     "Guard",
     "Receipt",
     "RegionDown",

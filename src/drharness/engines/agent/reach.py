@@ -8,8 +8,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from drharness.engines.local.netlink import Netlink
+
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")  # PostgreSQL answers one byte, whatever its mood
 _GATE = "/run/drharness/gate"
+_LOOPBACK = 1  # its index; the kernel answers for its addresses on every interface
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
 
@@ -25,10 +28,11 @@ def _result_of(error: BaseException) -> str:
     return f"error: {error}"
 
 
-async def _connect(host: str, port: int, timeout: float) -> str:
+async def _connect(host: str, port: int, timeout: float, source: str = "") -> str:
+    local = (source, 0) if source else None
     try:
         async with asyncio.timeout(timeout):
-            _, writer = await asyncio.open_connection(host, port)
+            _, writer = await asyncio.open_connection(host, port, local_addr=local)
     except OSError as error:
         return _result_of(error)
     writer.close()
@@ -43,6 +47,27 @@ async def probe(targets: Sequence[Sequence[Any]], timeout: float = 0.5) -> list[
     :return: per target ``ok``, ``refused``, ``reset``, ``unreachable`` or ``timeout``
     """
     return list(await asyncio.gather(*(_connect(h, int(p), timeout) for h, p in targets)))
+
+
+async def probe_as(
+    source: str, targets: Sequence[Sequence[Any]], timeout: float = 0.5
+) -> list[str]:
+    """As :func:`probe`, from an address that this VM has only meanwhile.
+
+    A firewall's rule for a subnet whose VMs are powered off can so be tried from a VM that is on.
+
+    :param source: a free address of this VM's layer-2 network
+    """
+    with Netlink() as netlink:
+        netlink.add_address(_LOOPBACK, source, 32)
+        netlink.flush()
+        try:
+            return list(
+                await asyncio.gather(*(_connect(h, int(p), timeout, source) for h, p in targets))
+            )
+        finally:
+            netlink.remove_address(_LOOPBACK, source, 32)
+            netlink.flush()
 
 
 async def probe_established(host: str, port: int, timeout: float = 0.5, wait: float = 10.0) -> str:

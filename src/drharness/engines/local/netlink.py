@@ -13,7 +13,7 @@ from types import TracebackType
 
 REQUEST, ACK, REPLACE, CREATE = 0x001, 0x004, 0x100, 0x400
 EXCLUSIVE = 0x200
-_NEWLINK, _DELLINK, _NEWADDR, _NEWROUTE = 16, 17, 20, 24
+_NEWLINK, _DELLINK, _NEWADDR, _DELADDR, _NEWROUTE = 16, 17, 20, 21, 24
 _NEWRULE, _DELRULE, _NEWQDISC, _DELQDISC = 32, 33, 36, 37
 _ERROR = 2
 _IFF_UP = 1
@@ -134,14 +134,19 @@ class Netlink:
 
     def add_address(self, index: int, address: str, prefix: int) -> None:
         """An IPv4 address on an interface."""
+        body = self._address(index, address, prefix)
+        self._add(f"address {address}/{prefix}", _NEWADDR, body, CREATE | EXCLUSIVE)
+
+    def remove_address(self, index: int, address: str, prefix: int) -> None:
+        """Take an IPv4 address from an interface."""
+        body = self._address(index, address, prefix)
+        self._add(f"no address {address}/{prefix}", _DELADDR, body)
+
+    @staticmethod
+    def _address(index: int, address: str, prefix: int) -> bytes:
         packed = socket.inet_aton(address)
-        body = struct.pack("=BBBBi", socket.AF_INET, prefix, 0, 0, index)
-        self._add(
-            f"address {address}/{prefix}",
-            _NEWADDR,
-            body + _attribute(2, packed) + _attribute(1, packed),
-            CREATE | EXCLUSIVE,
-        )
+        head = struct.pack("=BBBBi", socket.AF_INET, prefix, 0, 0, index)
+        return head + _attribute(2, packed) + _attribute(1, packed)
 
     def add_default_route(self, gateway: str, index: int) -> None:
         """The default route through ``gateway``."""
