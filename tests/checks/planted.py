@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drharness.history import write
+from tests.checks import planted_epochs
 from tests.checks.story import (
     BACKUP,
     MASTER,
@@ -62,10 +63,13 @@ def _old_database(since: float, until: float, *, sessions: int) -> Callable[[Sto
     return change
 
 
-def _old_master(until: float) -> Callable[[Story], None]:
+def _second_master(until: float) -> Callable[[Story], None]:
+    """The other of the pair claims the same database, as if there were no writer lock."""
+
     def change(story: Story) -> None:
-        for t in steps_of(1.6, until, 0.2):
-            story.comp(t, MASTER["region1"], "primary", db="region1", epoch=OLD)
+        other = MASTER["region2"].replace("-p.", "-b.")
+        for t in steps_of(3.2, until, 0.2):
+            story.comp(t, other, "primary", db="region2", epoch=NEW)
 
     return change
 
@@ -164,8 +168,8 @@ PLANTED: Mapping[str, Planted] = {
     "near_s1_write_begun_earlier": Planted(
         "S1", False, lambda: _drill(lambda s: _late_write(s, invoked=1.48))
     ),
-    "bad_s3_two_masters": Planted("S3", True, lambda: _drill(_old_master(4.2))),
-    "near_s3_short_overlap": Planted("S3", False, lambda: _drill(_old_master(3.6))),
+    "bad_s3_two_masters": Planted("S3", True, lambda: _drill(_second_master(4.4))),
+    "near_s3_short_overlap": Planted("S3", False, lambda: _drill(_second_master(3.8))),
     "bad_s9_acked_while_limited": Planted(
         "S9", True, lambda: _drill(lambda s: s.write(2.61, PROXY["region2"], epoch=NEW))
     ),
@@ -232,6 +236,7 @@ PLANTED: Mapping[str, Planted] = {
     ),
     "bad_v1_events_missing": Planted("V1", True, lambda: _edited(_miscounted)),
     "bad_v1_not_clean": Planted("V1", True, lambda: _edited(_not_clean)),
+    **{name: Planted(*told) for name, told in planted_epochs.STORIES.items()},
 }
 
 

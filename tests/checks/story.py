@@ -20,6 +20,7 @@ ONE, TWO = "region1-application-p", "region2-application-p"
 PROXY = {"region1": f"{ONE}.csproxy", "region2": f"{TWO}.csproxy"}
 BACKUP = "region2-application-b.csproxy"
 MASTER = {r: f"{r}-framework-p.configserver" for r in ("region1", "region2")}
+OF_EPOCH = {OLD: MASTER["region1"], NEW: MASTER["region2"]}
 STEPS = {
     "preflight": (1.8, 1.9),
     "fence": (1.9, 2.0),
@@ -45,11 +46,15 @@ def steps_of(start: float, end: float, gap: float) -> Iterator[float]:
 
 @dataclass
 class Story:
-    """Collects events; ``log`` is what the surviving database's history log holds."""
+    """Collects events; ``log`` is what the surviving database's history log holds.
+
+    :ivar last: seq of the old epoch's last commit
+    """
 
     events: list[Data] = field(default_factory=list)
     log: dict[str, tuple[int, str, int]] = field(default_factory=dict)
     seq: int = 0
+    last: int = 0
     count: int = 0
 
     def add(self, t: float, kind: str, **fields: Any) -> Data:
@@ -72,13 +77,25 @@ class Story:
             self.add(t + took, "op", **{"val": val, **base, **how})
         return invoke
 
-    def write(self, t: float, via: str, *, epoch: str, took: float = 0.01) -> str:
-        """An acknowledged write that survives; returns its operation id."""
+    def write(self, t: float, via: str, *, epoch: str, took: float = 0.01, **how: Any) -> str:
+        """An acknowledged write that survives; returns its operation id.
+
+        :param how: ``acked`` (seconds at which the master acknowledged it, None: never) and ``f``
+        """
         self.seq += 1
-        how: Data = {"type": "ok", "epoch": epoch, "seq": self.seq, "mode": "normal"}
-        done = self.op(t, "create", via=via, took=took, **how)
+        acked = how.pop("acked", t + took - 0.001)
+        f = how.pop("f", "create")
+        how |= {"type": "ok", "epoch": epoch, "seq": self.seq, "mode": "normal"}
+        done = self.op(t, f, via=via, took=took, **how)
         self.log[done["opid"]] = (self.seq, done["key"], done["val"])
+        if acked is not None:
+            self.ack(acked, done["opid"], epoch=epoch, seq=self.seq)
         return str(done["opid"])
+
+    def ack(self, t: float, opid: str, *, epoch: str, seq: int, **how: Any) -> None:
+        """A master's commit."""
+        fields = {"server": OF_EPOCH[epoch], "dbid": 100 + seq, "sure": True} | how
+        self.add(t, "ack", opid=opid, epoch=epoch, seq=seq, **fields)
 
     def refuse(self, t: float, via: str, cls: str = "limited") -> str:
         """A write that fails."""
@@ -96,10 +113,11 @@ class Story:
         """A sample of a component."""
         self.add(t, "comp", id=component, role=role, **fields)
 
-    def db(self, t: float, region: str, *, writable: bool, sessions: int) -> None:
+    def db(self, t: float, region: str, *, writable: bool, sessions: int, epoch: str = OLD) -> None:
         """A sample of a database."""
         held = [["configserver", "10.81.1.11"]] * sessions
         fields = {"writable": writable, "in_recovery": not writable, "sessions": held}
+        fields["epoch"] = epoch
         self.add(t, "db", db=region, vm=f"{region}-dbms", **fields)
 
     def done(self) -> list[Data]:
@@ -176,7 +194,9 @@ def _meanwhile(story: Story, plot: Plot) -> None:
 def _samples(story: Story, plot: Plot) -> None:
     end = 4.9 + plot.late
     for t in steps_of(0.0, end, 0.2):
-        story.db(t, "region2", writable=t > 2.3, sessions=int(t > 3.0 + plot.late))
+        epoch = NEW if t > 2.3 else OLD
+        sessions = int(t > 3.0 + plot.late)
+        story.db(t, "region2", writable=t > 2.3, sessions=sessions, epoch=epoch)
         if t > 3.0 + plot.late:
             story.comp(t, MASTER["region2"], "primary", db="region2", epoch=NEW)
         for proxy, back in ((PROXY["region2"], 3.5), (BACKUP, plot.backup_normal)):
@@ -200,8 +220,11 @@ def finish(story: Story, plot: Plot) -> None:
     story.add(4.65 + plot.late, "traffic", type="stop", counters={client: counters})
     objects = {key: val for _, key, val in story.log.values()}
     ops = {opid: seq for opid, (seq, _, _) in story.log.items()}
+    dbids = {opid: 100 + seq for opid, seq in ops.items()}
     state = {"epoch": NEW, "seq": story.seq, "objects": objects}
-    healthy = {"ops": ops, "index_equals_heap": True}
+    healthy = {"ops": ops, "dbids": dbids, "index_equals_heap": True}
+    begun = {OLD: 1, NEW: story.last + 1}
+    healthy["epochs"] = [{"token": e, "first_seq": n} for e, n in begun.items()]
     story.add(4.8 + plot.late, "final", source="db:region2", **state, **healthy)
     for proxy in (PROXY["region2"], BACKUP):
         story.add(4.85 + plot.late, "final", source=proxy, mode="normal", **state)
@@ -224,6 +247,7 @@ def drill(plot: Plot | None = None) -> Story:
     plot = plot or Plot()
     story = begin(plot.replication)
     _before(story, plot)
+    story.last = story.seq
     _fault(story)
     _procedure(story, plot.late)
     _meanwhile(story, plot)

@@ -8,7 +8,7 @@ from drharness.checks import CHECKS, Check, Finding, Verdict, judge, worst
 from drharness.errors import UsageError
 from drharness.history import History, load
 from tests.checks.planted import FOLDER
-from tests.checks.story import Plot, begin, drill, finish, good_drill, history_of
+from tests.checks.story import MASTER, OLD, Plot, begin, drill, finish, good_drill, history_of
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_report_names_invariant_expectation_and_proof() -> None:
     assert lines[5].startswith("       -0.170  op region2-application-p.application/1.")
     assert "RPO: 1 acknowledged changes lost" in text
     assert "acknowledged 0.170 s before the fault" in text
-    assert "PASS: S1, S3, S9, S13, L1, L2, L3, P1, V1" in lines
+    assert "PASS: S1, S2, S3, S8, S9, S13, L1, L2, L3, P1, V1" in lines
 
 
 def test_at_most_six_proving_events_are_shown() -> None:
@@ -72,12 +72,12 @@ def test_at_most_six_proving_events_are_shown() -> None:
 def test_a_run_without_disturbance_passes_with_liveness_not_exercised() -> None:
     story = begin()
     for n in range(20):
-        story.write(0.2 + n / 10, "region1-application-p.csproxy", epoch="e1")
+        story.write(0.2 + n / 10, "region1-application-p.csproxy", epoch=OLD)
         story.db(0.2 + n / 10, "region1", writable=True, sessions=1)
-        story.comp(0.2 + n / 10, "region1-framework-p.configserver", "primary", db="region1")
+        story.comp(0.2 + n / 10, MASTER["region1"], "primary", db="region1", epoch=OLD)
     objects = {key: val for _, key, val in story.log.values()}
     ops = {opid: seq for opid, (seq, _, _) in story.log.items()}
-    story.add(3.0, "final", source="db:region1", epoch="e1", seq=20, objects=objects, ops=ops)
+    story.add(3.0, "final", source="db:region1", epoch=OLD, seq=20, objects=objects, ops=ops)
     judgement = judge(history_of(story.done()))
     assert judgement.ok, str(judgement)
     idle = {r.id for r in judgement.results if not r.exercised}
@@ -106,7 +106,9 @@ def test_the_verdict_of_a_drill_knows_rto_and_loss() -> None:
 
 def test_a_sample_of_a_database_shows_what_the_finding_is_about() -> None:
     text = str(judge(load(FOLDER / "bad_s1_two_databases.jsonl")))
-    assert "db db=region1 writable=True sessions=[['configserver', '10.81.1.11']]" in text
+    assert (
+        "db db=region1 writable=True epoch=e1e1 sessions=[['configserver', '10.81.1.11']]" in text
+    )
     assert "in_recovery" not in text
 
 

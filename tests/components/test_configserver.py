@@ -202,7 +202,24 @@ def test_a_commit_with_the_sync_warning_is_unknown_but_seen(tmp_path: Path) -> N
         assert refused.value.error.cls == "unknown"
         assert "synchronous replication" in refused.value.error.notices[0]
         assert [e.seq for e in ear.events] == [1]
+        assert [(a["opid"], a["sure"]) for a in world.of("ack")] == [("app/1", False)]
         assert link.open
+
+    play(tmp_path, scenario)
+
+
+def test_every_commit_is_recorded_before_anybody_is_told(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await primary(world)
+        link, _, _ = await client(world)
+        known: list[int] = []
+        for n in (1, 2):
+            await create(link, f"app/{n}")
+            known.append(len(world.of("ack")))
+        acks = world.of("ack", server=P_CS, epoch="e1")
+        assert known == [1, 2]
+        told = [(a["opid"], a["seq"], a["dbid"], a["again"]) for a in acks]
+        assert told == [("app/1", 1, 101, False), ("app/2", 2, 102, False)]
 
     play(tmp_path, scenario)
 

@@ -51,3 +51,4 @@ def test_sound_indexes_equal_their_tables(primary: Running) -> None:
     assert (dumped["index_equals_heap"], dumped["differing"]) == (True, [])
     assert dumped["objects"] == {f"app/{n}": n for n in range(300)}
     assert dumped["ops"] == {f"o{n}": n + 1 for n in range(300)}
+    assert dumped["dbids"] == {f"o{n}": n + 101 for n in range(300)}

@@ -12,7 +12,7 @@ from drharness.checks.episodes import (
     proxies,
 )
 from drharness.checks.form import NotExercised
-from drharness.checks.recovery import good_writes, limited_from, normal_from, read_back
+from drharness.checks.recovery import answered, good_writes, limited_from, normal_from, read_back
 from drharness.checks.text import seconds_from
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
@@ -135,7 +135,7 @@ def _stops_again(history: History, episode: Episode, region: str, bound: int) ->
     after = [w for w in history.writes if w.region == region and bound < w.invoked <= episode.until]
     row: list[Operation] = []
     for w in sorted(after, key=lambda w: w.invoked):
-        row = [] if w.type == "ok" else [*row, w]
+        row = [] if answered(w) else [*row, w]
         long = row and row[-1].done - row[0].invoked > ns(history.profile.eps)
         if len(row) >= 3 and long and all(not r.is_open for r in row):
             expected = f"writes through {region}'s proxies go on after {_rel(episode, bound)}"

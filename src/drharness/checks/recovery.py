@@ -10,6 +10,11 @@ from drharness.history.records import Operation
 from drharness.history.view import History
 
 
+def answered(write: Operation) -> bool:
+    """Whether the database decided on a write: done, or rejected for what the data hold."""
+    return write.type == "ok" or write.cls == "rejected"
+
+
 def good_writes(history: History, episode: Episode, region: str, *, since: int) -> list[Operation]:
     """Acknowledged writes through a region's proxies that show recovery, by acknowledgement.
 
@@ -34,7 +39,7 @@ def _outage_from(history: History, episode: Episode, region: str, *, since: int)
     refused = [
         w.invoked
         for w in history.writes
-        if w.region == region and w.type != "ok" and since <= w.invoked <= episode.until
+        if w.region == region and not answered(w) and since <= w.invoked <= episode.until
     ]
     limited = [
         e.t

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drharness.checks import durability, liveness, safety, structure, validity
+from drharness.checks import durability, liveness, masters, safety, structure, validity
 from drharness.checks.form import NotExercised
 from drharness.checks.verdict import Finding
 from drharness.history.view import History
@@ -24,7 +24,9 @@ class Check:
 
 CHECKS: tuple[Check, ...] = (
     Check("S1", "one writable configuration database", safety.one_writable_database),
+    Check("S2", "a master's role is its database's", masters.role_matches),
     Check("S3", "one master", safety.one_master),
+    Check("S8", "ok means that a master acknowledged", masters.acknowledged_in_order),
     Check("S9", "limited mode refuses", safety.limited_mode_refuses),
     Check("S13", "the final state is what the acknowledged changes make", safety.state_is_model),
     Check("D1", "sync: every acknowledged change survives", durability.nothing_lost),

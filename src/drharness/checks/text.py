@@ -8,7 +8,7 @@ from drharness.history.event import Event
 from drharness.history.view import NS
 
 WIDTH = 150  # longer lines hide what matters
-HIDDEN = frozenset({"v", "i", "t", "kind", "src", "objects", "ops", "epochs", "topology"})
+HIDDEN = frozenset({"v", "i", "t", "kind", "src", "objects", "ops", "dbids", "epochs", "topology"})
 # Of kinds with many fields, those that a finding is about.
 TOLD: Mapping[str, Sequence[str]] = {
     "db": ("db", "writable", "epoch", "seq", "tli", "sessions"),

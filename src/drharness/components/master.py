@@ -222,6 +222,7 @@ class Master(wire.Quiet):
             if isinstance(error, Rejected):
                 return
             raise SessionOver(f"{type(error).__name__}: {error}") from error
+        self._record(commit)
         if commit.seq <= self.cache.seq:  # this operation id was committed before
             job.link.reply(job.number, acknowledgement(commit))
             return
@@ -231,6 +232,19 @@ class Master(wire.Quiet):
             raise SessionOver(text)
         self._tell(Event.of(commit, prev=self.cache.seq))
         job.link.reply(job.number, acknowledgement(commit))
+
+    def _record(self, commit: Commit) -> None:
+        """Evidence that the database committed it, on disk before anybody is told."""
+        self.env.record(
+            "ack",
+            server=self.env.component,
+            opid=commit.change.opid,
+            epoch=commit.epoch,
+            seq=commit.seq,
+            dbid=commit.dbid,
+            sure=not commit.notices,
+            again=commit.seq <= self.cache.seq,
+        )
 
     def _tell(self, event: Event) -> None:
         self.cache.apply(event)

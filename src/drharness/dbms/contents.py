@@ -12,6 +12,8 @@ _CONTENT = """SELECT c.epoch, c.seq,
     (SELECT coalesce(json_object_agg(key, value), '{}') FROM cfg_object) AS objects,
     (SELECT coalesce(json_object_agg(opid, h.seq), '{}')
         FROM cfg_hdb_object h WHERE opid <> '') AS ops,
+    (SELECT coalesce(json_object_agg(opid, h.dbid), '{}')
+        FROM cfg_hdb_object h WHERE opid <> '') AS dbids,
     (SELECT coalesce(json_agg(json_build_object('token', token, 'first_seq', first_seq, 'tli', tli,
         'switch_lsn', switch_lsn, 'plan', plan) ORDER BY ordinal), '[]') FROM cfg_epoch) AS epochs
     FROM cfg_commit c"""
@@ -43,7 +45,8 @@ async def dump(*, home: str = HOME, timeout: float = 30.0) -> dict[str, Any]:
     """Everything, for the history's ``final`` event.
 
     :returns: ``epoch``, ``seq``, ``objects`` (key to value), ``ops`` (operation id to seq, from the
-        history log), ``epochs`` (oldest first), ``index_equals_heap``, ``differing`` (where not)
+        history log), ``dbids`` (operation id to object id, the same), ``epochs`` (oldest first),
+        ``index_equals_heap``, ``differing`` (where not)
     """
     async with Place(home).session(settings.SUPERUSER, timeout) as session:
         await session.fetch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", limit=timeout)

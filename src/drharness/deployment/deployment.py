@@ -197,7 +197,7 @@ class Deployment:
         except DrHarnessError as error:
             self.recorder.record("note", text=f"no read-back of {region}'s database: {error}")
             return
-        fields = ("epoch", "seq", "objects", "ops", "index_equals_heap")
+        fields = ("epoch", "seq", "objects", "ops", "dbids", "epochs", "index_equals_heap")
         self.recorder.record("final", source=f"db:{region}", **{f: dump[f] for f in fields})
         proxies = self.proxies()
         for name in proxies:

@@ -79,6 +79,10 @@ FORMS: Mapping[str, Form] = {
         {"db": STRN, "peer": STRN, "mode": STRN, "master": STRN, "epoch": STRN, "seq": INTN},
         {"role": ("primary", "backup", "down", "none")},
     ),
+    "ack": Form(
+        {"server": STR, "opid": STR, "epoch": STR, "seq": INT},
+        {"dbid": INTN, "sure": BOOLN, "again": BOOLN},
+    ),
     "db": Form(
         {"db": STR, "writable": BOOLN},
         {"in_recovery": BOOLN, "epoch": STRN, "seq": INTN, "sessions": (list, NULL)},
@@ -104,7 +108,8 @@ FORMS: Mapping[str, Form] = {
     "traffic": Form({"type": STR}, {"counters": DICT}, {"type": ("start", "stop")}),
     "final": Form(
         {"source": STR, "objects": DICT},
-        {"epoch": STRN, "seq": INTN, "ops": DICT, "index_equals_heap": BOOLN, "mode": STRN},
+        {"epoch": STRN, "seq": INTN, "ops": DICT, "dbids": DICT, "epochs": LIST}
+        | {"index_equals_heap": BOOLN, "mode": STRN},
     ),
     "start": Form({"seq": INTN, "objects": INT}),
     "clean": Form(),

@@ -163,6 +163,8 @@ class Final:
 
     :ivar source: a proxy's component id, or ``db:<region>``
     :ivar ops: operation id to seq of every change in the history log, None from a proxy
+    :ivar dbids: operation id to the id of the object it changed; None if not read
+    :ivar epochs: the epoch table as (token, first seq), oldest first; empty if not read
     """
 
     source: str
@@ -173,6 +175,8 @@ class Final:
     ops: dict[str, int] | None
     index_equals_heap: bool | None
     event: Event
+    dbids: dict[str, int] | None = None
+    epochs: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_db(self) -> bool:

@@ -254,4 +254,6 @@ def _final(event: Event) -> Final:
         ops=event.get("ops"),
         index_equals_heap=event.get("index_equals_heap"),
         event=event,
+        dbids=event.get("dbids"),
+        epochs=tuple((str(e["token"]), int(e["first_seq"])) for e in event.get("epochs") or ()),
     )
