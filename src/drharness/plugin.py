@@ -10,7 +10,6 @@ collection that fails says so in the report and never hides the test's own error
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,37 +19,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from drharness import errors
+from drharness import errors, plugin_options
+from drharness.plugin_options import Settings
 
 if TYPE_CHECKING:
     from drharness.deployment import Deployment
     from drharness.topology import Topology
 
-_OPTIONS = {
-    "engine": ("auto", "NAME", "where deployments run: auto (the first that can) or local"),
-    "require": ("", "NAMES", "engines (comma list) whose absence fails a test instead of skipping"),
-    "timeout_scale": ("1", "X", "stretch every deadline by X (1 or more), for slow hosts"),
-    "evidence": (".drharness", "DIR", "where the evidence of runs is kept; default .drharness"),
-}
 _MARKER = "dr(replication='async', ttl=30, ...): arguments of Topology.guide() for dr_topology"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options, checked.
-
-    :ivar engine: name of an engine, or ``auto``
-    :ivar required: engines whose absence is a failure
-    :ivar evidence: absolute directory of all runs
-    :ivar scale: factor on deadlines, at least 1
-    :ivar here: the directory that pytest was started in; paths are shown relative to it
-    """
-
-    engine: str
-    required: frozenset[str]
-    evidence: Path
-    scale: float
-    here: Path
 
 
 @dataclass(frozen=True)
@@ -120,6 +96,7 @@ class Session:
     @contextmanager
     def bring_up(self, topology: Topology | None, *, shared: bool) -> Iterator[Deployment]:
         """A deployment; should an error leave the block, its evidence is collected first."""
+        from drharness.checks import Budget
         from drharness.deployment import deploy, postmortem
 
         base = self.settings.evidence
@@ -139,6 +116,8 @@ class Session:
                 here = self.settings.here
                 self._notes = [postmortem.account_of_start(path, here=here) for path in begun]
                 raise
+            if self.settings.budget != (None, None):
+                deployment.budget = Budget(*self.settings.budget)
             run = Run(deployment, shared)
             self._running.append(run)
             try:
@@ -256,7 +235,7 @@ def _choose(asked: str) -> Choice:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Each option also as a line of the ini file: ``--dr-engine`` as ``dr_engine``."""
     group = parser.getgroup("drharness", "disaster-recovery drills")
-    for name, (default, metavar, text) in _OPTIONS.items():
+    for name, (default, metavar, text) in plugin_options.OPTIONS.items():
         group.addoption(f"--dr-{name.replace('_', '-')}", metavar=metavar, help=text)
         parser.addini(f"dr_{name}", text, default=default)
 
@@ -268,7 +247,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.addinivalue_line("markers", _MARKER)
     try:
-        settings = _read_settings(config)
+        settings = plugin_options.read(config)
     except errors.UsageError as error:
         raise pytest.UsageError(str(error)) from error
     if settings.scale != 1:
@@ -278,49 +257,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: waiting.set_scale(1.0))
     config.stash[_SESSION] = Session(settings)
     config.pluginmanager.register(config.stash[_SESSION], "drharness-session")
-
-
-def _read_settings(config: pytest.Config) -> Settings:
-    here = config.invocation_params.dir
-    folder = config.getoption("--dr-evidence")
-    base = config.rootpath if folder is None else here
-    return Settings(
-        engine=_engine_names(config, "engine")[0],
-        required=frozenset(_engine_names(config, "require")),
-        evidence=Path(os.path.abspath(base / _option(config, "evidence"))),
-        scale=_scale(_option(config, "timeout_scale")),
-        here=here,
-    )
-
-
-def _option(config: pytest.Config, name: str) -> str:
-    given: str | None = config.getoption(f"dr_{name}")
-    return str(config.getini(f"dr_{name}")) if given is None else given
-
-
-def _engine_names(config: pytest.Config, option: str) -> list[str]:
-    """The names in an option, each one of an engine; the engines are loaded only to check them."""
-    text = _option(config, option)
-    if text == _OPTIONS[option][0]:
-        return [text]
-    from drharness.deployment.engines import NAMES
-    from drharness.kernel import validate
-
-    allowed = [name for name in NAMES if option == "engine" or name != "auto"]
-    found = [text] if option == "engine" else text.split(",")
-    return [validate.choice(f"--dr-{option}", name.strip(), allowed) for name in found]
-
-
-def _scale(text: str) -> float:
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = 0.0
-    if not 1 <= scale <= 1000:
-        raise errors.UsageError(
-            f"--dr-timeout-scale: expected a number from 1 to 1000, got {text!r}."
-        )
-    return scale
 
 
 # -- fixtures --------------------------------------------------------------------------------

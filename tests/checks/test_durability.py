@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drharness.checks import Verdict, judge, lost_changes
+from drharness.checks import Verdict, judge
 from drharness.history import Event, History
 from tests.checks.story import OLD, PROXY, begin, history_of, ns
 
@@ -75,14 +75,14 @@ def test_async_durability_agrees_with_the_reference_form(drawn: Drawn) -> None:
 
 @given(writes)
 def test_the_rpo_list_is_exactly_the_lost_acknowledged_writes(drawn: Drawn) -> None:
-    lost = lost_changes(_history(drawn, "async"))
+    lost = judge(_history(drawn, "async")).lost
     assert lost is not None
     expected = [n for n, (kind, there) in enumerate(drawn, 1) if kind == "ok" and not there]
     assert [change.seq for change in lost] == expected
 
 
 def test_a_lost_write_says_how_long_before_the_fault_it_was_acknowledged() -> None:
-    lost = lost_changes(_history([("ok", False)], "sync"))
+    lost = judge(_history([("ok", False)], "sync")).lost
     assert lost is not None
     assert [change.acked_before_s for change in lost] == [4.5]
     assert "acknowledged 4.500 s before the fault" in str(lost[0])

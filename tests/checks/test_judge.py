@@ -57,7 +57,7 @@ def test_the_report_names_invariant_expectation_and_proof() -> None:
     assert lines[3].startswith("  seen:     1 acknowledged writes are gone, the first region2-")
     assert lines[4] == "  proof (seconds from region_down(region1)):"
     assert lines[5].startswith("       -0.170  op region2-application-p.application/1.")
-    assert "RPO: 1 acknowledged changes lost" in text
+    assert "RPO: 1 acknowledged change lost, 0.170 s of work" in text
     assert "acknowledged 0.170 s before the fault" in text
     assert "PASS: S1, S2, S3, S8, S9, S13, L1, L2, L3, P1, V1" in lines
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from drharness.checks import Budget
 from drharness.cli.drill import Ended, carry_out
 from drharness.cli.plan import Drill
 from drharness.cli.screen import Screen
@@ -40,7 +41,7 @@ class Harmless(Fault):
 
 
 def _carry_out(fault: Fault, base: Path) -> tuple[Ended, str, str]:
-    drill = Drill(full_failover(), Topology.guide(), fault, None, "local", base, "", 1)
+    drill = Drill(full_failover(), Topology.guide(), fault, Budget(), None, "local", base, "", 1)
     screen, errors = io.StringIO(), io.StringIO()
     ended = carry_out(drill, Screen(screen), Screen(errors))
     return ended, screen.getvalue(), errors.getvalue()

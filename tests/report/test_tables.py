@@ -11,6 +11,8 @@ from drharness import report
 from drharness.checks import judge
 from drharness.history import History, store
 
+STEPS_OF_HOST = ["fence", "promote", "unblock", "start", "switch", "cache"]
+
 
 @pytest.fixture
 def histories(repo_root: Path) -> Path:
@@ -43,8 +45,13 @@ def test_a_failed_step_is_marked_in_the_table(histories: Path) -> None:
 
 def test_rto_is_told_by_region(histories: Path) -> None:
     judgement = judge(_load(histories / "good_sync.jsonl"))
-    (line,) = report.rto_lines(judgement)
+    line, *phases, p, b = report.rto_lines(judgement)
     assert line.startswith(f"RTO  {judgement.rto:.3f} s (region2 ")
+    words = " ".join(phases).replace(",", "").split()
+    assert words[::2] == ["detect", *STEPS_OF_HOST, "reconnect", "write"]
+    assert sum(map(float, words[1::2])) == pytest.approx(judgement.rto)
+    assert p == "     proxy host region2-application-p 1.900 s (noticed at 0.100)"
+    assert b == "     proxy host region2-application-b 1.900 s (noticed at 0.100), the last"
 
 
 def test_lost_changes_are_listed_up_to_ten(histories: Path) -> None:
@@ -52,7 +59,7 @@ def test_lost_changes_are_listed_up_to_ten(histories: Path) -> None:
     lost = judgement.lost or ()
     assert len(lost) == 1
     lines = report.lost_lines(judgement)
-    assert lines[0] == "RPO  1 acknowledged change lost"
+    assert lines[0] == "RPO  1 acknowledged change lost, 0.170 s of work"
     assert lines[1].startswith(f"     {lost[0].key}={lost[0].val!r}  acknowledged ")
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from drharness.checks.budget import Budget
 from drharness.checks.episodes import episodes
 from drharness.checks.form import NotExercised
 from drharness.checks.registry import CHECKS, Check
-from drharness.checks.rpo import lost_changes
+from drharness.checks.rpo import measure
 from drharness.checks.rto import recoveries
 from drharness.checks.validity import lost_vms
 from drharness.checks.verdict import Finding, Judgement, Result, Verdict, worst
@@ -20,11 +21,13 @@ def judge(
     *,
     invariants: Collection[str] | None = None,
     checks: Collection[Check] = CHECKS,
+    budget: Budget | None = None,
 ) -> Judgement:
     """Judge a run.
 
     :param invariants: ids of the checks to run; None: all
     :param checks: further or other checks than the shipped ones
+    :param budget: limits on RTO and RPO, judged as ``RTO`` and ``RPO``
     :raises UsageError: no check has one of the ids
     """
     known = {c.id for c in checks}
@@ -36,7 +39,10 @@ def judge(
     chosen = [c for c in checks if invariants is None or c.id in invariants]
     results = tuple(_run(check, history) for check in chosen)
     t0, name = _origin(history)
-    return Judgement(history.run_id, results, t0, name, recoveries(history), lost_changes(history))
+    times, rpo = recoveries(history), measure(history)
+    if budget is not None:
+        results += budget.results(times, rpo, disturbed=bool(history.faults or history.plans))
+    return Judgement(history.run_id, results, t0, name, times, rpo)
 
 
 def _run(check: Check, history: History) -> Result:

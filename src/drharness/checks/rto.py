@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from drharness.checks.episodes import Episode, episodes, judged_regions
+from drharness.checks.phases import HostRecovery, hosts, of_write
 from drharness.checks.recovery import good_writes
+from drharness.history.records import Operation
 from drharness.history.view import NS, History
 
 
@@ -18,14 +20,17 @@ class Recovery:
     :ivar t0: ns, its proven effect (of a planned procedure: its start)
     :ivar regions: seconds from t0 to the acknowledgement of the first good write through each
         living region's proxies; None where there was none
-    :ivar phases: what the time went into, as (name, seconds): until the procedure began, each
-        step, and from its end to the last region's write
+    :ivar phases: what the time of the slowest region went into, as (name, seconds), adding up to
+        it: detect, fence, promote, unblock, start, switch, cache, reconnect, write; empty without a
+        procedure, or if a region never recovered
+    :ivar hosts: each proxy host's way back to normal mode, the slowest last
     """
 
     cause: str
     t0: int
     regions: Mapping[str, float | None]
     phases: tuple[tuple[str, float], ...] = ()
+    hosts: tuple[HostRecovery, ...] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -47,7 +52,8 @@ class Recovery:
             f"{r} {'never' if s is None else f'{s:.3f} s'}" for r, s in self.regions.items()
         )
         whole = "not reached" if self.seconds is None else f"{self.seconds:.3f} s"
-        last = f"; last: {self.last}" if self.last else ""
+        host = f", proxy host {self.hosts[-1]}" if self.hosts else ""
+        last = f"; last: {self.last}{host}" if self.last else ""
         return f"RTO after {self.cause}: {whole} ({each or 'no living region'}{last})"
 
 
@@ -70,28 +76,18 @@ def recoveries(history: History) -> tuple[Recovery, ...]:
 def _measure(history: History, episode: Episode) -> Recovery:
     t0 = episode.t_fail
     until = _window_end(history, episode)
-    regions: dict[str, float | None] = {}
+    first: dict[str, Operation | None] = {}
     for region in judged_regions(history, episode, since=t0, until=until):
         writes = good_writes(history, episode, region, since=t0)
-        regions[region] = (writes[0].done - t0) / NS if writes else None
-    return Recovery(episode.cause, t0, regions, _phases(episode, t0, regions))
+        first[region] = writes[0] if writes else None
+    regions = {r: None if w is None else (w.done - t0) / NS for r, w in first.items()}
+    known = [w for w in first.values() if w is not None]
+    phases: tuple[tuple[str, float], ...] = ()
+    if known and len(known) == len(first):
+        phases = of_write(history, episode, t0, max(known, key=lambda w: w.done))
+    return Recovery(episode.cause, t0, regions, phases, hosts(history, episode, t0, until=until))
 
 
 def _window_end(history: History, episode: Episode) -> int:
     bound = int(history.profile.rto_bound * NS)
     return min(episode.until, (episode.liveness_from() or episode.t_fail) + bound)
-
-
-def _phases(
-    episode: Episode, t0: int, regions: Mapping[str, float | None]
-) -> tuple[tuple[str, float], ...]:
-    plan = episode.plan
-    if plan is None:
-        return ()
-    out = [("until the procedure began", max(0, plan.invoked - t0) / NS)]
-    out += [(s.id, (s.ended - s.invoked) / NS) for s in plan.steps if s.ended is not None]
-    known = [s for s in regions.values() if s is not None]
-    if plan.ended is not None and known:
-        after = max(known) - (plan.ended - t0) / NS
-        out.append(("from its end to the last region's write", max(0.0, after)))
-    return tuple(out)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from drharness.checks.rpo import Lost
+from drharness.checks.rpo import Lost, Rpo
 from drharness.checks.rto import Recovery, slowest
 from drharness.checks.text import describe, seconds_from
 from drharness.history.event import Event
@@ -72,7 +72,7 @@ class Judgement:
     :ivar t0: ns, what times in the text count from
     :ivar t0_name: what happened then
     :ivar recoveries: RTO figures, one per disturbance
-    :ivar lost: lost acknowledged changes; None if nothing was read back from the database
+    :ivar rpo: what is lost; None if nothing was read back from the database
     """
 
     run_id: str
@@ -80,7 +80,7 @@ class Judgement:
     t0: int
     t0_name: str
     recoveries: tuple[Recovery, ...] = field(default=())
-    lost: tuple[Lost, ...] | None = None
+    rpo: Rpo | None = None
 
     @property
     def status(self) -> Verdict:
@@ -103,6 +103,11 @@ class Judgement:
         """Seconds of the slowest recovery, None if there was none or one never came."""
         return slowest(self.recoveries)
 
+    @property
+    def lost(self) -> tuple[Lost, ...] | None:
+        """Lost acknowledged changes; None if nothing was read back from the database."""
+        return None if self.rpo is None else self.rpo.lost
+
     def __repr__(self) -> str:
         """In a line, for the assertion that shows it: what failed, and in which run."""
         bad = [f"{f.invariant} {f.seen.splitlines()[0]}" for f in self.findings]
@@ -110,10 +115,10 @@ class Judgement:
 
     def __str__(self) -> str:
         lines = [self.findings_text, *(str(r) for r in self.recoveries)]
-        if self.lost is not None:
-            lines.append(f"RPO: {len(self.lost)} acknowledged changes lost")
-            lines += [f"    {change}" for change in self.lost[:SHOWN]]
-            lines += _more(len(self.lost))
+        if self.rpo is not None:
+            lines.append(f"RPO: {self.rpo}")
+            lines += [f"    {change}" for change in self.rpo.lost[:SHOWN]]
+            lines += _more(len(self.rpo.lost))
         return "\n".join(lines)
 
     @property

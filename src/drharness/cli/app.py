@@ -72,8 +72,8 @@ FaultName = Annotated[
     str,
     typer.Option(
         "--fault",
-        metavar="FAULT",
-        help="region-down (of the other region; or region-down:REGION), regions-cut, or none.",
+        metavar="NAME[:ARGUMENTS]",
+        help="What breaks: region-down, regions-cut, vm-down:active.dbms …, or none; see docs.",
     ),
 ]
 Replication = Annotated[str, typer.Option(metavar="sync|async", help="How databases replicate.")]
@@ -109,6 +109,16 @@ Evidence = Annotated[
 Scale = Annotated[
     float, typer.Option("--timeout-scale", metavar="X", help="Stretch timeouts on a slow host.")
 ]
+MaxRto = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="Fail if the slowest region takes writes again later."),
+]
+MaxRpo = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIMIT", help="Fail if more is lost: 0 (changes), 2s, or 64kB (bytes of WAL)."
+    ),
+]
 Runs = Annotated[int, typer.Option(metavar="N", help="Repeat the drill.")]
 
 
@@ -125,6 +135,8 @@ def drill(
     rate: Rate = None,
     without: Without = None,
     swap: Swap = None,
+    max_rto: MaxRto = None,
+    max_rpo: MaxRpo = None,
     engine: EngineName = "auto",
     json_file: Json = "",
     keep_evidence: Evidence = None,
@@ -144,7 +156,10 @@ def drill(
             procedure, to, topology=topology, without=without or (), swap=swap or ()
         )
         broken = plan.fault_of(fault, to=to, topology=topology)
-        return plan.Drill(steps, topology, broken, rate, engine, keep_evidence, json_file, runs)
+        budget = plan.budget_of(max_rto, max_rpo)
+        return plan.Drill(
+            steps, topology, broken, budget, rate, engine, keep_evidence, json_file, runs
+        )
 
     chosen = _or_error(planned)
     _drills(chosen, timeout_scale)
@@ -183,6 +198,8 @@ def check(
     history: Annotated[
         Path, typer.Argument(metavar="FILE", help="A history, or a run's directory.")
     ],
+    max_rto: MaxRto = None,
+    max_rpo: MaxRpo = None,
     json_file: Json = "",
 ) -> None:
     """Judge a recorded history again, offline: the same verdict as the live run's."""
@@ -193,8 +210,9 @@ def check(
         from drharness.cli import plan, records
 
         plan.check_writable(json_file)
+        budget = plan.budget_of(max_rto, max_rpo)
         found = records.load(history)
-        judgement = judge(found)
+        judgement = judge(found, budget=budget)
         code = records.EXIT_CODES[judgement.status]
         _screens(json_file)[0].verdict(str(judgement))
         _deliver(json_file, {**report.summary(found, judgement), "exit_code": code})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from drharness import report
-from drharness.checks import Judgement, Verdict, judge, worst
+from drharness.checks import Budget, Judgement, Verdict, judge, worst
 from drharness.cli import records
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
 from drharness.cli.plan import Drill
@@ -45,7 +45,7 @@ def carry_out(drill: Drill, screen: Screen, errors: Screen) -> Ended:
     INTERRUPTS.unshield()
     try:
         outcome, complete = _deployed(drill, screen, progress)
-        return _results(progress.run or Path(), screen, outcome, complete=complete)
+        return _results(drill, progress.run or Path(), screen, outcome, complete=complete)
     except Interrupted:
         INTERRUPTS.shield()
         screen.end("--", "interrupted")
@@ -98,6 +98,7 @@ def _drilled(drill: Drill, deployment: Deployment, screen: Screen) -> tuple[Outc
     outcome = deployment.run(drill.procedure)
     screen.say()
     complete = not outcome.ok or _goes_on(traffic, deployment, screen)
+    deployment.budget = drill.budget
     with screen.task("judgement") as task:
         results = deployment.judge().results
         task.detail = f"{sum(r.exercised for r in results)} of {len(results)} checks exercised"
@@ -119,8 +120,8 @@ def _goes_on(traffic: Traffic, deployment: Deployment, screen: Screen) -> bool:
     return True
 
 
-def _results(run: Path, screen: Screen, outcome: Outcome, *, complete: bool) -> Ended:
-    history, judgement = _read(run)
+def _results(drill: Drill, run: Path, screen: Screen, outcome: Outcome, *, complete: bool) -> Ended:
+    history, judgement = _read(run, drill.budget)
     code = records.EXIT_CODES[judgement.status]
     if code == 0 and not (outcome.ok and complete):
         code = 3 if outcome.ok else 1
@@ -146,10 +147,10 @@ def _results(run: Path, screen: Screen, outcome: Outcome, *, complete: bool) -> 
     return Ended(code, _line(judgement), _summary(run, history, judgement, code=code))
 
 
-def _read(run: Path) -> tuple[History, Judgement]:
+def _read(run: Path, budget: Budget) -> tuple[History, Judgement]:
     """As anybody would who judges the evidence later."""
     history = records.load(run)
-    return history, judge(history)
+    return history, judge(history, budget=budget)
 
 
 def _line(judgement: Judgement, status: str = "") -> str:

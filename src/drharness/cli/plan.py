@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drharness import procedures
+from drharness import faults, procedures
+from drharness.checks import Budget
 from drharness.deployment.engines import NAMES as ENGINES
 from drharness.errors import UsageError
-from drharness.faults import RegionDown, RegionsCut
+from drharness.faults import spelling
 from drharness.faults.model import Fault
 from drharness.kernel import validate
 from drharness.procedures import Procedure
@@ -17,14 +18,13 @@ from drharness.topology import Topology
 from drharness.topology.model import REPLICATION, RETURN_FENCES
 from drharness.topology.profile import PROFILES
 
-FAULTS = ("none", "region-down", "regions-cut")
-
 
 @dataclass(frozen=True)
 class Drill:
     """A drill.
 
     :ivar fault: what is broken before the procedure begins, if anything
+    :ivar budget: limits on RTO and RPO
     :ivar rate: writes per second, None for the timing profile's
     :ivar evidence: where runs are kept, None for the default
     :ivar json: where the machine-readable result goes: a path, ``-``, or empty for nowhere
@@ -33,6 +33,7 @@ class Drill:
     procedure: Procedure
     topology: Topology
     fault: Fault | None
+    budget: Budget
     rate: float | None
     engine: str
     evidence: Path | None
@@ -93,19 +94,29 @@ def _step(option: str, step: str, procedure: Procedure) -> str:
 
 
 def fault_of(text: str, *, to: str, topology: Topology) -> Fault | None:
-    """The fault that the option names; it hits the region that is not taking over.
+    """The fault that the option spells; a region it does not name is the one not taking over.
 
-    :param text: ``region-down``, ``region-down:REGION``, ``regions-cut`` or ``none``
-    :raises UsageError: no such fault or region
+    :param text: ``none``, ``region-down``, ``vm-down:active.dbms`` …: a name with its arguments
+    :raises UsageError: no such fault, argument or region
     """
-    name, colon, region = text.replace("_", "-").partition(":")
-    validate.choice("--fault", name, FAULTS)
-    if colon and name != "region-down":
-        raise UsageError(f"--fault: {name} takes no region, got {text!r}.")
-    other = topology.other(to)
-    if name == "region-down":
-        return RegionDown(validate.choice("--fault", region or other, topology.regions))
-    return RegionsCut(one=other, other=to) if name == "regions-cut" else None
+    kind, colon, _ = text.partition(":")
+    if validate.choice("--fault", kind.replace("_", "-"), {"none", *faults.BY_NAME}) == "none":
+        if colon:
+            raise UsageError(f"--fault: none takes no arguments, got {text!r}.")
+        return None
+    fault = spelling.parse(text, faults.BY_NAME, region=topology.other(to), name="--fault")
+    region = getattr(fault, "region", None)
+    if region is not None:
+        validate.choice("--fault", region, topology.regions)
+    return fault
+
+
+def budget_of(max_rto: float | None, max_rpo: str | None) -> Budget:
+    """The limits that the options set.
+
+    :raises UsageError: names the option, its value and what was expected
+    """
+    return Budget.of(max_rto, max_rpo, names=("--max-rto", "--max-rpo"))
 
 
 def check_rest(*, engine: str, rate: float | None, runs: int, scale: float, json: str) -> None:

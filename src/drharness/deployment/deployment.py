@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from drharness.checks.budget import Budget
 from drharness.checks.judge import judge
 from drharness.checks.verdict import Judgement
 from drharness.dbms import binaries, template
@@ -57,6 +58,7 @@ class Deployment:
 
     :ivar topology: what it consists of; ``evidence``: the directory of the run
     :ivar operations: everything that can be done to it, one by one
+    :ivar budget: limits on RTO and RPO that :meth:`judge` holds a run to; none at first
     :ivar dns: its names: the server's records and the resolvers' caches
     """
 
@@ -70,6 +72,7 @@ class Deployment:
         self.operations.active = active
         self.dns = Names(self.operations)
         self.plans = 0
+        self.budget = Budget()
         self._guards: list[Healable] = []
         self._machines = machines
         self._traffic: Traffic | None = None
@@ -169,17 +172,28 @@ class Deployment:
         """The last verdict, if :meth:`judge` was called."""
         return self._judgement
 
-    def judge(self) -> Judgement:
+    def judge(self, *, max_rto: float | None = None, max_rpo: int | str | None = None) -> Judgement:
         """End the traffic, read everything back, and check the history.
 
         Leaves ``history.jsonl`` and ``verdict.txt`` in the run's directory.
+
+        :param max_rto: seconds that the slowest recovery may take, default :attr:`budget`'s
+        :param max_rpo: what may be lost: changes (``0``), seconds (``"2s"``) or bytes of WAL
+            (``"64kB"``), default :attr:`budget`'s
+        :raises UsageError: no such limit
         """
+        given = Budget.of(max_rto, max_rpo, names=("max_rto", "max_rpo"))
+        budget = Budget(
+            self.budget.rto if max_rto is None else given.rto,
+            self.budget.rpo if max_rpo is None else given.rpo,
+        )
         if self._traffic is not None:
             self._traffic.stop()
         self.operations.lost()
         self.read_back()
         self.recorder.record("end")
-        self._judgement = judge(History(self._merge(self.evidence / "history.jsonl")))
+        history = History(self._merge(self.evidence / "history.jsonl"))
+        self._judgement = judge(history, budget=budget)
         (self.evidence / evidence.VERDICT).write_text(f"{self._judgement}\n")
         return self._judgement
 

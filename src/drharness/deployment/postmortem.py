@@ -51,15 +51,28 @@ def interrupted(deployment: Deployment, *, here: Path) -> str:
 
 
 def figures(deployment: Deployment) -> dict[str, str | float | int]:
-    """``dr_evidence`` (a path) and, once judged, ``dr_verdict``, ``dr_rto`` (s), ``dr_lost``."""
+    """Of a deployment, for JUnit properties and the like.
+
+    ``dr_evidence`` (a path) and, once judged: ``dr_verdict``, ``dr_rto`` (s), ``dr_rto_<phase>``
+    (s), ``dr_rto_last`` (the proxy host that came back last), ``dr_lost`` (changes),
+    ``dr_rpo_seconds``, ``dr_rpo_wal_bytes``; what is not known is not there.
+    """
     found: dict[str, str | float | int] = {"dr_evidence": str(deployment.evidence)}
     judgement = deployment.judgement
-    if judgement is not None:
-        found["dr_verdict"] = str(judgement.status)
-        if judgement.rto is not None:
-            found["dr_rto"] = round(judgement.rto, 3)
-        if judgement.lost is not None:
-            found["dr_lost"] = len(judgement.lost)
+    if judgement is None:
+        return found
+    found["dr_verdict"] = str(judgement.status)
+    if judgement.rto is not None:
+        slow = max(judgement.recoveries, key=lambda r: r.seconds or 0.0)
+        found["dr_rto"] = round(judgement.rto, 3)
+        found |= {f"dr_rto_{name}": round(seconds, 3) for name, seconds in slow.phases}
+        if slow.hosts:
+            found["dr_rto_last"] = slow.hosts[-1].host
+    if judgement.rpo is not None:
+        found["dr_lost"] = len(judgement.rpo.lost)
+        found["dr_rpo_seconds"] = round(judgement.rpo.seconds, 3)
+        if judgement.rpo.wal_bytes is not None:
+            found["dr_rpo_wal_bytes"] = judgement.rpo.wal_bytes
     return found
 
 

@@ -4,7 +4,9 @@ A fault is proven: it is probed before and after, and without a visible effect i
 letting a run pass that tested nothing. Its guard heals exactly what it broke.
 """
 
-from drharness.faults.model import Guard, Receipt
+from collections.abc import Mapping
+
+from drharness.faults.model import Fault, Guard, Receipt
 from drharness.faults.names import DnsDown
 from drharness.faults.network import RegionsCut
 from drharness.faults.process import ComponentFrozen, ComponentKilled
@@ -17,7 +19,7 @@ from drharness.faults.rules import (
 )
 from drharness.faults.vm import RegionDown, VmDown, VmFrozen, VmRebooted
 
-BY_NAME = {
+BY_NAME: Mapping[str, type[Fault]] = {
     "component-frozen": ComponentFrozen,
     "component-killed": ComponentKilled,
     "dns-down": DnsDown,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from drharness.checks import Finding, Judgement, Lost, Recovery, Result
+from drharness.checks import Finding, Judgement, Recovery, Result, Rpo
 from drharness.history import Fault, History, Plan, Step
 
 VERSION = 1
@@ -31,7 +32,7 @@ def summary(history: History, judgement: Judgement) -> dict[str, Any]:
             "seconds": judgement.rto,
             "recoveries": [_recovery(r) for r in judgement.recoveries],
         },
-        "rpo": _rpo(judgement.lost),
+        "rpo": _rpo(judgement.rpo),
         "verdict": {
             "status": str(judgement.status),
             "times_from": judgement.t0_name,
@@ -82,16 +83,35 @@ def _recovery(recovery: Recovery) -> dict[str, Any]:
         "after": recovery.cause,
         "seconds": recovery.seconds,
         "regions": dict(recovery.regions),
-        "phases": [{"name": name, "seconds": seconds} for name, seconds in recovery.phases],
+        "phases": _phases(recovery.phases),
+        "hosts": [
+            {
+                "proxy": h.proxy,
+                "seconds": h.seconds,
+                "noticed": h.noticed,
+                "phases": _phases(h.phases),
+            }
+            for h in recovery.hosts
+        ],
     }
 
 
-def _rpo(lost: tuple[Lost, ...] | None) -> dict[str, Any]:
-    if lost is None:
-        return {"known": False, "count": None, "lost": None}
+def _phases(phases: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"name": name, "seconds": seconds} for name, seconds in phases]
+
+
+def _rpo(rpo: Rpo | None) -> dict[str, Any]:
+    if rpo is None:
+        return dict.fromkeys(("count", "seconds", "wal_bytes", "lost")) | {"known": False}
     fields = ("opid", "key", "val", "seq", "epoch", "acked_before_s")
-    listed = [{name: getattr(change, name) for name in fields} for change in lost]
-    return {"known": True, "count": len(lost), "lost": listed}
+    listed = [{name: getattr(change, name) for name in fields} for change in rpo.lost]
+    return {
+        "known": True,
+        "count": len(rpo.lost),
+        "seconds": rpo.seconds,
+        "wal_bytes": rpo.wal_bytes,
+        "lost": listed,
+    }
 
 
 def _result(result: Result, t0: int) -> dict[str, Any]:

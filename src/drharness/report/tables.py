@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+from typing import Any
+
 from drharness.checks import Judgement, Lost, Recovery
 from drharness.history import History, Plan, Step
 
 SHOWN = 10
 NS = 1_000_000_000
+_INDENT: dict[str, Any] = {"initial_indent": " " * 5, "subsequent_indent": " " * 5}
 
 
 def step_lines(history: History, judgement: Judgement) -> list[str]:
@@ -46,29 +50,35 @@ def _row(step: Step, t0: int) -> str:
 
 
 def rto_lines(judgement: Judgement) -> list[str]:
-    """RTO: the slowest region's, and each region's."""
+    """RTO: the slowest region's, each region's, its phases, and each proxy host's way back."""
     if not judgement.recoveries:
         return ["RTO  not measured: nothing had to be overcome"]
-    return [_rto(recovery) for recovery in judgement.recoveries]
+    return [line for recovery in judgement.recoveries for line in _rto(recovery)]
 
 
-def _rto(recovery: Recovery) -> str:
+def _rto(recovery: Recovery) -> list[str]:
     whole = "not reached" if recovery.seconds is None else f"{recovery.seconds:.3f} s"
     each = (
         f"{region} {'never' if seconds is None else f'{seconds:.3f} s'}"
         for region, seconds in recovery.regions.items()
     )
-    return f"RTO  {whole} ({', '.join(each) or 'no living region'})"
+    lines = [f"RTO  {whole} ({', '.join(each) or 'no living region'})"]
+    lines += wrap(", ".join(f"{n} {s:.3f}" for n, s in recovery.phases), 76, **_INDENT)
+    for host in recovery.hosts:
+        last = ", the last" if host is recovery.hosts[-1] and len(recovery.hosts) > 1 else ""
+        noticed = f" (noticed at {host.noticed:.3f})" if host.noticed is not None else ""
+        lines.append(f"     proxy host {host}{noticed}{last}")
+    return lines
 
 
 def lost_lines(judgement: Judgement) -> list[str]:
     """RPO: how many acknowledged changes are lost, and which (at most 10)."""
-    lost = judgement.lost
-    if lost is None:
+    rpo = judgement.rpo
+    if rpo is None:
         return ["RPO  not known: nothing could be read back from the database"]
-    count = f"{len(lost)} acknowledged change{'' if len(lost) == 1 else 's'} lost"
+    lost = rpo.lost
     more = [f"     ... and {len(lost) - SHOWN} more"] if len(lost) > SHOWN else []
-    return [f"RPO  {count}", *(f"     {_change(c)}" for c in lost[:SHOWN]), *more]
+    return [f"RPO  {rpo}", *(f"     {_change(c)}" for c in lost[:SHOWN]), *more]
 
 
 def _change(change: Lost) -> str:

@@ -1,0 +1,106 @@
+"""The plugin's options: what they are, and their values, checked.
+
+Loaded with the plugin, so nothing heavy is imported before an option asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from drharness import errors
+
+OPTIONS = {
+    "engine": ("auto", "NAME", "where deployments run: auto (the first that can) or local"),
+    "require": ("", "NAMES", "engines (comma list) whose absence fails a test instead of skipping"),
+    "max_rto": ("", "S", "fail a judgement whose slowest recovery took longer (seconds)"),
+    "max_rpo": ("", "LIMIT", "fail a judgement that lost more: 0 (changes), 2s or 64kB (WAL)"),
+    "timeout_scale": ("1", "X", "stretch every deadline by X (1 or more), for slow hosts"),
+    "evidence": (".drharness", "DIR", "where the evidence of runs is kept; default .drharness"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options, checked.
+
+    :ivar engine: name of an engine, or ``auto``
+    :ivar required: engines whose absence is a failure
+    :ivar evidence: absolute directory of all runs
+    :ivar budget: limits on RTO (s) and RPO of every judgement, None: no limit
+    :ivar scale: factor on deadlines, at least 1
+    :ivar here: the directory that pytest was started in; paths are shown relative to it
+    """
+
+    engine: str
+    required: frozenset[str]
+    evidence: Path
+    scale: float
+    budget: tuple[float | None, str | None]
+    here: Path
+
+
+def read(config: pytest.Config) -> Settings:
+    """The settings of a session.
+
+    :raises UsageError: names the option, its value and what was expected
+    """
+    here = config.invocation_params.dir
+    folder = config.getoption("--dr-evidence")
+    base = config.rootpath if folder is None else here
+    return Settings(
+        engine=_engine_names(config, "engine")[0],
+        required=frozenset(_engine_names(config, "require")),
+        evidence=Path(os.path.abspath(base / _option(config, "evidence"))),
+        scale=_scale(_option(config, "timeout_scale")),
+        budget=_budget(_option(config, "max_rto"), _option(config, "max_rpo")),
+        here=here,
+    )
+
+
+def _option(config: pytest.Config, name: str) -> str:
+    given: str | None = config.getoption(f"dr_{name}")
+    return str(config.getini(f"dr_{name}")) if given is None else given
+
+
+def _engine_names(config: pytest.Config, option: str) -> list[str]:
+    """The names in an option, each one of an engine; the engines are loaded only to check them."""
+    text = _option(config, option)
+    if text == OPTIONS[option][0]:
+        return [text]
+    from drharness.deployment.engines import NAMES
+    from drharness.kernel import validate
+
+    allowed = [name for name in NAMES if option == "engine" or name != "auto"]
+    found = [text] if option == "engine" else text.split(",")
+    return [validate.choice(f"--dr-{option}", name.strip(), allowed) for name in found]
+
+
+def _scale(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 1 <= scale <= 1000:
+        raise errors.UsageError(
+            f"--dr-timeout-scale: expected a number from 1 to 1000, got {text!r}."
+        )
+    return scale
+
+
+def _budget(rto: str, rpo: str) -> tuple[float | None, str | None]:
+    if not rto and not rpo:
+        return None, None
+    from drharness.checks import Budget
+
+    try:
+        seconds = float(rto) if rto else None
+    except ValueError:
+        raise errors.UsageError(
+            f"--dr-max-rto: expected a number of seconds, got {rto!r}."
+        ) from None
+    found = Budget.of(seconds, rpo or None, names=("--dr-max-rto", "--dr-max-rpo"))
+    return found.rto, found.rpo
