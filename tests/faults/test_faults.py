@@ -14,8 +14,12 @@ from drharness.faults import (
     FirewallMissing,
     FirewallWrongOrder,
     FirewallWrongSource,
+    LongReader,
     RegionDown,
     RegionsCut,
+    SlotLost,
+    StandbyLagging,
+    StrayWalReceiver,
     VmDown,
     VmFrozen,
     VmRebooted,
@@ -38,6 +42,10 @@ VALUES = [
     FirewallMissing("dormant"),
     FirewallWrongOrder(),
     FirewallWrongSource("region2", how="host"),
+    LongReader(),
+    SlotLost(),
+    StandbyLagging("replay", seconds=1.5),
+    StrayWalReceiver(),
 ]
 
 

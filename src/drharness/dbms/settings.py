@@ -19,6 +19,8 @@ from drharness.topology import Profile, Topology, addresses
 SUPERUSER, OBSERVER, REPLICATOR = "postgres", "observer", "replicator"
 DATABASE = "config"
 SOCKET_DIRECTORY = "/run/postgresql"
+# Beside the socket, in memory: settings that are to end with the VM's power.
+VOLATILE = "volatile.conf"
 
 # The control file records these, and a standby refuses to start below its primary's values. A copy
 # of the template carries the template's values, so it is made with the same ones.
@@ -80,8 +82,9 @@ def postgresql_conf(server: Server, major: int) -> str:
         **_replication(server),
         **_small_footprint(),
         **_of_major(major),
+        "include_if_exists": f"{server.socket_directory}/{VOLATILE}",  # last: it overrules
     }
-    lines = [f"{name} = {_quoted(value)}" for name, value in values.items()]
+    lines = [f"{name} = {quoted(value)}" for name, value in values.items()]
     return "\n".join(["# written by drharness", *lines, ""])
 
 
@@ -191,5 +194,6 @@ def _of_major(major: int) -> dict[str, object]:
     return values
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
+    """A value as it stands in a configuration file."""
     return "'" + str(value).replace("'", "''") + "'"

@@ -4,9 +4,11 @@ A fault is proven: it is probed before and after, and without a visible effect i
 letting a run pass that tested nothing. Its guard heals exactly what it broke.
 """
 
-from collections.abc import Mapping
 
+from collections.abc import Mapping
+from drharness.faults.database import LongReader, SlotLost, StandbyLagging, StrayWalReceiver
 from drharness.faults.model import Fault, Guard, Receipt
+from drharness.faults.model import Guard, Receipt
 from drharness.faults.names import DnsDown
 from drharness.faults.network import RegionsCut
 from drharness.faults.process import ComponentFrozen, ComponentKilled
@@ -28,8 +30,12 @@ BY_NAME: Mapping[str, type[Fault]] = {
     "firewall-missing": FirewallMissing,
     "firewall-wrong-order": FirewallWrongOrder,
     "firewall-wrong-source": FirewallWrongSource,
+    "long-reader": LongReader,
     "region-down": RegionDown,
     "regions-cut": RegionsCut,
+    "slot-lost": SlotLost,
+    "standby-lagging": StandbyLagging,
+    "stray-wal-receiver": StrayWalReceiver,
     "vm-down": VmDown,
     "vm-frozen": VmFrozen,
     "vm-rebooted": VmRebooted,
@@ -46,9 +52,13 @@ __all__ = [
     "FirewallWrongOrder",
     "FirewallWrongSource",
     "Guard",
+    "LongReader",
     "Receipt",
     "RegionDown",
     "RegionsCut",
+    "SlotLost",
+    "StandbyLagging",
+    "StrayWalReceiver",
     "VmDown",
     "VmFrozen",
     "VmRebooted",

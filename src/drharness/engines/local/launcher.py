@@ -27,6 +27,7 @@ PRELOAD = (
     "drharness.components.csproxy:main",
     "drharness.components.lca:main",
     "drharness.dbms.contents:dump",
+    "drharness.dbms.disturbance:mark",
     "drharness.dbms.observer:main",
     "drharness.dbms.promotion:promote",
     "drharness.dbms.server:status",
