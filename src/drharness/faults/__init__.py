@@ -4,11 +4,10 @@ A fault is proven: it is probed before and after, and without a visible effect i
 letting a run pass that tested nothing. Its guard heals exactly what it broke.
 """
 
-
 from collections.abc import Mapping
+
 from drharness.faults.database import LongReader, SlotLost, StandbyLagging, StrayWalReceiver
 from drharness.faults.model import Fault, Guard, Receipt
-from drharness.faults.model import Guard, Receipt
 from drharness.faults.names import DnsDown
 from drharness.faults.network import RegionsCut
 from drharness.faults.process import ComponentFrozen, ComponentKilled
