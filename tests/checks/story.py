@@ -12,6 +12,7 @@ from typing import Any
 
 from drharness.history import History
 from drharness.topology import Topology
+from tests.checks.looked import TOPOLOGY, census
 
 Data = dict[str, Any]
 
@@ -115,7 +116,8 @@ class Story:
 
     def db(self, t: float, region: str, *, writable: bool, sessions: int, epoch: str = OLD) -> None:
         """A sample of a database."""
-        held = [["configserver", "10.81.1.11"]] * sessions
+        master = TOPOLOGY.vms_of(region, "framework")[0].address
+        held = [["configserver", master]] * sessions
         fields = {"writable": writable, "in_recovery": not writable, "sessions": held}
         fields["epoch"] = epoch
         self.add(t, "db", db=region, vm=f"{region}-dbms", **fields)
@@ -252,6 +254,9 @@ def drill(plot: Plot | None = None) -> Story:
     _procedure(story, plot.late)
     _meanwhile(story, plot)
     _samples(story, plot)
+    census(story, 0.06, "start", active="region1", up=("region1", "region2"))
+    census(story, 3.9 + plot.late, "procedure", active="region2", up=("region2",))
+    census(story, 4.7 + plot.late, "end", active="region2", up=("region2",))
     return story
 
 

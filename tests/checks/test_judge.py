@@ -59,7 +59,9 @@ def test_the_report_names_invariant_expectation_and_proof() -> None:
     assert lines[5].startswith("       -0.170  op region2-application-p.application/1.")
     assert "RPO: 1 acknowledged change lost, 0.170 s of work" in text
     assert "acknowledged 0.170 s before the fault" in text
-    assert "PASS: S1, S2, S3, S8, S9, S13, L1, L2, L3, P1, V1" in lines
+    (passed,) = [line for line in lines if line.startswith("PASS: ")]
+    others = {c.id for c in CHECKS} - {"D1", "D2", "D3"}
+    assert set(passed.removeprefix("PASS: ").split(", ")) == others
 
 
 def test_at_most_six_proving_events_are_shown() -> None:
@@ -81,7 +83,8 @@ def test_a_run_without_disturbance_passes_with_liveness_not_exercised() -> None:
     judgement = judge(history_of(story.done()))
     assert judgement.ok, str(judgement)
     idle = {r.id for r in judgement.results if not r.exercised}
-    assert idle == {"D2", "D3", "L1", "L2", "L3", "P1"}
+    assert idle >= {"D2", "D3", "L1", "L2", "L3", "P1"}
+    assert not idle & {"S1", "S3", "S13", "D1", "V1"}
     assert judgement.rto is None
 
 

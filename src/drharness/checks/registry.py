@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drharness.checks import durability, liveness, masters, safety, structure, validity
+from drharness.checks import (
+    durability,
+    fence,
+    liveness,
+    masters,
+    safety,
+    structure,
+    validity,
+)
 from drharness.checks.form import NotExercised
 from drharness.checks.verdict import Finding
 from drharness.history.view import History
@@ -26,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     Check("S1", "one writable configuration database", safety.one_writable_database),
     Check("S2", "a master's role is its database's", masters.role_matches),
     Check("S3", "one master", safety.one_master),
+    Check("S5", "the fence matrix", fence.fence_matrix),
     Check("S8", "ok means that a master acknowledged", masters.acknowledged_in_order),
     Check("S9", "limited mode refuses", safety.limited_mode_refuses),
     Check("S13", "the final state is what the acknowledged changes make", safety.state_is_model),

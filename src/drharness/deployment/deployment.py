@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -11,7 +12,7 @@ from drharness.checks.budget import Budget
 from drharness.checks.judge import judge
 from drharness.checks.verdict import Judgement
 from drharness.dbms import binaries, template
-from drharness.deployment import evidence, provision, trouble
+from drharness.deployment import census, evidence, provision, trouble
 from drharness.deployment.engines import engine_named, require
 from drharness.deployment.names import Names
 from drharness.deployment.operations import NOT_YET, Operations
@@ -40,7 +41,9 @@ class Injectable(Protocol):
 
 
 class Healable(Protocol):
-    """A fault in force; healing it twice does nothing the second time."""
+    """A fault in force, until it is healed; healing it twice does nothing the second time."""
+
+    healed: bool
 
     def heal(self) -> None:
         """Undo exactly what it broke."""
@@ -145,7 +148,9 @@ class Deployment:
                 "procedure: expected one, like procedures.full_failover(to='region2'), "
                 f"got {procedure!r}."
             )
-        return procedure.carry_out(self)
+        outcome = procedure.carry_out(self)
+        self._census("procedure")
+        return outcome
 
     def wait_until(
         self, probe: Callable[[], T | None], what: str = "the condition", *, timeout: float = 10.0
@@ -190,12 +195,18 @@ class Deployment:
         if self._traffic is not None:
             self._traffic.stop()
         self.operations.lost()
+        self._census("end")
         self.read_back()
+        census.replica(self.operations, "end")
         self.recorder.record("end")
         history = History(self._merge(self.evidence / "history.jsonl"))
         self._judgement = judge(history, budget=budget)
         (self.evidence / evidence.VERDICT).write_text(f"{self._judgement}\n")
         return self._judgement
+
+    def _census(self, phase: str) -> None:
+        """Look around; what a fault has powered off is left alone while that is in force."""
+        census.take(self.operations, phase, held=all(g.healed for g in self._guards))
 
     def read_back(self) -> None:
         """Record what the database and every living proxy hold, once all are as far as it is."""
@@ -369,11 +380,13 @@ def _come_up(deployment: Deployment) -> None:
         trouble.check_replacements(deployment.operations)
         _bring_up(deployment)
         _record_start(deployment)
+        census.take(deployment.operations, "start", held=True)
     except UsageError:
         raise
     except DrHarnessError as error:
         logs = trouble.logs_about(deployment.evidence, str(error))
         raise StartupFailed(f"the deployment did not come up: {error}\n{logs}") from error
+    deployment.operations.on_boot = partial(census.fence, deployment.operations)
 
 
 def _record_start(deployment: Deployment) -> None:

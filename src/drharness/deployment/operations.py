@@ -5,7 +5,7 @@ Every operation that changes something records it, and returns only once its eff
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Operations:
     :ivar recorder: where events go
     :ivar evidence: the run's directory
     :ivar unmanaged: regions whose out-of-band management does not answer
+    :ivar on_boot: called with the VMs that were powered on, once they are
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Operations:
         self.topology = topology
         self.active = topology.regions[0]
         self.unmanaged: set[str] = set()
+        self.on_boot: Callable[[Sequence[str]], None] | None = None
         self.recorder = recorder
         self.evidence = evidence
         self._machines = machines
@@ -121,6 +123,8 @@ class Operations:
         started = [vm for vm in vms if not self.is_on(vm)]
         self._machines.power_on(*vms, hold=hold)
         self._record_state(started, "on", cause)
+        if self.on_boot is not None and not hold:
+            self.on_boot(started)
 
     def reboot(self, *vms: str, cause: str = "") -> None:
         """Off and on: memory is lost, the disk is kept."""
@@ -175,9 +179,17 @@ class Operations:
         return [seen[f"{source} -> {host}:{port}"] for host, port in targets]
 
     def reach_all(
-        self, probes: Mapping[str, Sequence[tuple[str, int]]], timeout: float
+        self,
+        probes: Mapping[str, Sequence[tuple[str, int]]],
+        timeout: float,
+        *,
+        phase: str = "",
     ) -> dict[str, str]:
-        """As :meth:`reach`, from several VMs at once; ``"vm -> address:port"`` to result."""
+        """As :meth:`reach`, from several VMs at once; ``"vm -> address:port"`` to result.
+
+        :param phase: what is recorded beside the results, if they belong to a census
+        """
+        of = {"phase": phase} if phase else {}
         asked = [
             (
                 source,
@@ -197,7 +209,7 @@ class Operations:
             for (host, port), res in zip(targets, results, strict=True):
                 dst = f"{host}:{port}"
                 seen[f"{source} -> {dst}"] = res
-                self.recorder.record("reach", src=source, dst=dst, conn="new", res=res)
+                self.recorder.record("reach", src=source, dst=dst, conn="new", res=res, **of)
         return seen
 
     # -- database --------------------------------------------------------------------------
@@ -327,12 +339,18 @@ class Operations:
         self, vms: Sequence[str], function: str, *, timeout: float = 10.0, **kwargs: Any
     ) -> dict[str, Any]:
         """Call a function in several VMs at once; VM to value, or to the error met there."""
-        asked = [
+        return self.each(function, dict.fromkeys(vms, kwargs), timeout=timeout)
+
+    def each(
+        self, function: str, asked: Mapping[str, Mapping[str, Any]], *, timeout: float = 10.0
+    ) -> dict[str, Any]:
+        """As :meth:`on_all`, with arguments for each VM."""
+        futures = [
             (vm, self.machine(vm).submit("call", timeout=timeout, function=function, kwargs=kwargs))
-            for vm in vms
+            for vm, kwargs in asked.items()
         ]
         out: dict[str, Any] = {}
-        for vm, future in asked:
+        for vm, future in futures:
             try:
                 out[vm] = result(future, f"{vm}: {function}", timeout)
             except DrHarnessError as error:

@@ -66,6 +66,7 @@ class Form:
 
 
 STRN, INTN, BOOLN = (str, NULL), (int, NULL), (bool, NULL)
+NUMN = (int, float, NULL)
 
 FORMS: Mapping[str, Form] = {
     "run": Form({"run": STR, "topology": DICT, "active": STR}),
@@ -113,9 +114,20 @@ FORMS: Mapping[str, Form] = {
     ),
     "start": Form({"seq": INTN, "objects": INT}),
     "clean": Form(),
-    "reach": Form({"src": STR, "dst": STR, "res": STR}),
-    "dns": Form({"host": STR, "fqdn": STR, "ans": LIST}),
-    "res": Form({"db": STR}),
+    "reach": Form({"src": STR, "dst": STR, "res": STR}, {"conn": STR, "phase": STR}),
+    "edge": Form({"src": STR, "dst": STR, "by": STR, "phase": STR}),
+    "dns": Form(
+        {"host": STR, "fqdn": STR, "ans": LIST}, {"source": STR, "ttl": INTN, "phase": STR}
+    ),
+    "audit": Form(
+        {"db": STR, "in_recovery": BOOLN, "settings": DICT, "phase": STR},
+        {"roles": LIST, "unlogged": LIST, "senders": LIST},
+    ),
+    "replica": Form(
+        {"db": STR, "of": STR, "claimed": BOOLN, "readable": BOOLN, "phase": STR},
+        {"waited_s": NUMN, "active": DICT, "standby": DICT},
+    ),
+    "res": Form({"db": STR}, {"pg_wal_mb": NUMN, "free_mb": NUMN, "max_wait_s": NUMN}),
     "end": Form(),
     "note": Form({"text": STR}),
 }

@@ -32,6 +32,7 @@ PRELOAD = (
     "drharness.dbms.promotion:promote",
     "drharness.dbms.server:status",
     "drharness.deployment.boot:database",
+    "drharness.deployment.look:look",
     "drharness.dns.control:lookup",
     "drharness.dns.resolver:main",
     "drharness.dns.server:main",
