@@ -17,7 +17,8 @@ from typing import Any
 from drharness.dbms import audit
 from drharness.dns import stub
 from drharness.engines.agent import reach
-from drharness.errors import DrHarnessError
+from drharness.errors import DrHarnessError, WaitTimeout
+from drharness.kernel.waiting import wait_until
 
 _ESTABLISHED, _LISTENING = "01", "0A"
 _NAMES_S = 1.0  # a resolver whose server is silent answers after its own tries
@@ -105,15 +106,14 @@ def listens(port: int) -> bool:
     return any(row[3] == _LISTENING and _place(row[1])[1] == port for row in rows)
 
 
-async def wait_listening(*, port: int, timeout: float) -> bool:
+def wait_listening(*, port: int, timeout: float) -> bool:
     """Wait until something listens at a port; False: nothing did in time."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + timeout
-    while not listens(port):
-        if loop.time() > end:
-            return False
-        await asyncio.sleep(0.005)
-    return True
+    try:
+        return wait_until(
+            lambda: listens(port), f"somebody at port {port}", timeout=timeout, interval=0.005
+        )
+    except WaitTimeout:
+        return False
 
 
 def _place(text: str) -> tuple[str, int]:
