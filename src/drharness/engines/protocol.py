@@ -49,7 +49,23 @@ class VmCut:
     direction: str = "both"
 
 
-Cut = RegionCut | VmCut
+@dataclass(frozen=True)
+class PacketCut:
+    """What one VM sends another does not arrive; one way only.
+
+    :ivar port: only TCP to this port of ``target``, 0 for everything
+    :ivar how: ``drop``, ``reject`` (an ICMP error goes back) or ``reset`` (an RST goes back)
+    :ivar answers: ``port`` is that of ``source``: only what it answers from there
+    """
+
+    source: str
+    target: str
+    port: int = 0
+    how: str = "drop"
+    answers: bool = False
+
+
+Cut = RegionCut | VmCut | PacketCut
 
 
 @dataclass(frozen=True)
@@ -126,7 +142,10 @@ class Machines(Protocol):
         """Let them go on."""
 
     def cut(self, cut: Cut) -> None:
-        """Apply a cut; established connections are cut too, and nobody is told."""
+        """Apply a cut; established connections are cut too, and nobody is told.
+
+        A :class:`VmCut` or :class:`PacketCut` is gone once the power of its VM is.
+        """
 
     def heal(self, cut: Cut) -> None:
         """Undo that cut and only that."""

@@ -2,8 +2,8 @@
 
 Operations (all answer): ``boot`` {hold}, ``run``, ``call``, ``start`` {name}, ``stop`` {name,
 signal}, ``signal`` {pid, signal}, ``freeze``, ``thaw``, ``processes``, ``kept``, ``states``,
-``cut`` {on}. Components ask over a channel of their own: ``spawn`` {name, factory, argv}; they are
-told ``exit``.
+``cut`` {on}, ``filter`` {name, source, port, how, answers}, ``unfilter`` {name}. Components ask over
+a channel of their own: ``spawn`` {name, factory, argv}; they are told ``exit``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 from drharness.engines.agent import channel, processes, work
 from drharness.engines.agent.channel import Channel, ChannelClosed
 from drharness.engines.agent.environment import run_component
+from drharness.engines.agent.filters import Filters
 from drharness.engines.agent.init import Init, Request
 from drharness.engines.agent.process import Process, open_log, write_log
 from drharness.engines.agent.services import LOG_DIR, Service, Services
@@ -64,6 +65,7 @@ class Agent(Init):
         os.environ.clear()  # a function called here runs its programs as a command would
         os.environ.update(self.environment)
         self._log = open_log(f"{LOG_DIR}/agent.log")
+        self._filters = Filters()
         self._spawned: dict[str, Process] = {}
         self._parents: dict[str, Channel] = {}
         self.services = Services(self, self.environment, become, self._start_component)
@@ -80,6 +82,8 @@ class Agent(Init):
             "states": lambda r: r.reply(processes.states()),
             "kept": lambda r: r.reply(self._kept()),
             "cut": self._cut,
+            "filter": self._filter,
+            "unfilter": lambda r: r.reply(self._filters.remove(r["name"])),
             "spawn": self._spawn,
         }
 
@@ -119,6 +123,11 @@ class Agent(Init):
 
     def _cut(self, request: Request) -> None:
         self._cut_outgoing(bool(request["on"]))
+        request.reply(True)
+
+    def _filter(self, request: Request) -> None:
+        name, source, port = (request[key] for key in ("name", "source", "port"))
+        self._filters.add(name, source, port=port, how=request["how"], answers=request["answers"])
         request.reply(True)
 
     def _start_component(

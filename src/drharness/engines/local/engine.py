@@ -268,7 +268,9 @@ class LocalMachines:
 
     def _set_cut(self, cut: Cut, *, on: bool) -> None:
         waiting: list[Future[Any]] = []
-        if isinstance(cut, RegionCut):
+        if isinstance(cut, PacketCut):
+            waiting.append(self._filter(cut, on=on))
+        elif isinstance(cut, RegionCut):
             source, target = (
                 addresses.network(self._site.topology.number(r)) for r in (cut.source, cut.target)
             )
@@ -281,6 +283,16 @@ class LocalMachines:
             waiting.append(self._machines[cut.vm].submit("cut", timeout=5.0, on=on))
         for future in waiting:
             result(future, f"{cut}", 5.0)
+
+    def _filter(self, cut: PacketCut, *, on: bool) -> Future[Any]:
+        kind = "-answers" if cut.answers else ""
+        name = f"drharness-{cut.source}-{cut.port}-{cut.how}{kind}"
+        target = self._machines[cut.target]
+        if not on:
+            return target.submit("unfilter", timeout=5.0, name=name)
+        fields = {"port": cut.port, "how": cut.how, "answers": cut.answers}
+        source = self._site.topology.vm(cut.source).address
+        return target.submit("filter", timeout=5.0, name=name, source=source, **fields)
 
     def down(self) -> None:
         """End everything; nothing is left but the evidence when this returns."""
