@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from drharness.deployment import provision
+from drharness.deployment.cuts import Cuts
 from drharness.engines.client import RemoteError, result
-from drharness.engines.protocol import Cut, Machine, Machines, RegionCut
-from drharness.errors import DrHarnessError, EngineLost, Unmanaged, UsageError
+from drharness.engines.protocol import Cut, Machine, Machines
+from drharness.errors import DrHarnessError, EngineLost, Unmanaged
 from drharness.history import store
 from drharness.history.event import Data
 from drharness.history.recorder import Recorder
@@ -53,7 +54,7 @@ class Operations:
         self.recorder = recorder
         self.evidence = evidence
         self._machines = machines
-        self._cuts: list[Cut] = []
+        self._cuts = Cuts(machines, recorder)
         self._told: set[str] = set()
 
     # -- machines --------------------------------------------------------------------------
@@ -121,7 +122,7 @@ class Operations:
         if managed:
             self.require_management(*vms)
         started = [vm for vm in vms if not self.is_on(vm)]
-        self._machines.power_on(*vms, hold=hold)
+        self._cuts.power_on(vms, hold=hold)
         self._record_state(started, "on", cause)
         if self.on_boot is not None and not hold:
             self.on_boot(started)
@@ -146,30 +147,29 @@ class Operations:
             self.recorder.record("vm", id=vm, state=state, cause=cause)
 
     def cut(self, *cuts: Cut) -> None:
-        """Apply cuts, one way each for a :class:`RegionCut`.
+        """Apply cuts; they last until they are healed, also while VMs are rebooted.
 
         :raises UsageError: one of them is in force already; nothing was done
         """
-        for cut in cuts:
-            if cut in self._cuts:
-                raise UsageError(f"{cut} is in force already: heal it before it is made again.")
-        for cut in cuts:
-            self._machines.cut(cut)
-            self._cuts.append(cut)
-            self.recorder.record("net", type="cut", what=_described(cut))
+        self._cuts.apply(*cuts)
 
     def heal(self, *cuts: Cut) -> None:
         """Undo these cuts and only these."""
-        for cut in cuts:
-            self._machines.heal(cut)
-            self._cuts.remove(cut)
-            self.recorder.record("net", type="heal", what=_described(cut))
+        self._cuts.heal(*cuts)
 
     def are_cut(self, one: str, other: str) -> bool:
-        """Whether something between two regions is cut, in any direction."""
-        return any(
-            isinstance(c, RegionCut) and {c.source, c.target} == {one, other} for c in self._cuts
-        )
+        """Whether all between two regions is cut, in any direction."""
+        return self._cuts.between(one, other)
+
+    def cut_management(self, region: str) -> None:
+        """Let a region's out-of-band management no longer answer."""
+        self.unmanaged.add(region)
+        self.recorder.record("net", type="cut", what={"management": region})
+
+    def heal_management(self, region: str) -> None:
+        """Let it answer again."""
+        self.unmanaged.remove(region)
+        self.recorder.record("net", type="heal", what={"management": region})
 
     def reach(
         self, source: str, targets: Sequence[tuple[str, int]], timeout: float = 0.3
@@ -374,12 +374,6 @@ class Operations:
             timeout=2 * deadline + 5.0,
         )
         return seen
-
-
-def _described(cut: Cut) -> dict[str, str]:
-    if isinstance(cut, RegionCut):
-        return {"source": cut.source, "target": cut.target}
-    return {"vm": cut.vm, "direction": cut.direction}
 
 
 def _short(status: Mapping[str, Any]) -> str:

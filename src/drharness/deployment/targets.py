@@ -18,15 +18,16 @@ from drharness.topology.model import Component, Vm
 _SIDES = {"primary": "p", "backup": "b"}
 
 
-def vms(topology: Topology, active: str, target: str) -> tuple[Vm, ...]:
+def vms(topology: Topology, active: str, target: str, *, name: str = "target") -> tuple[Vm, ...]:
     """The VMs that a target stands for; of a component its VM.
 
     :param active: the region that is active now
+    :param name: of the argument, for the error
     :raises UsageError: nothing is called so; names what could be
     """
     if target in {vm.id for vm in topology.vms}:
         return (topology.vm(target),)
-    found = _named(topology, active, target)
+    found = _named(topology, active, target, name=name)
     if found and isinstance(found[0], Component):
         return tuple(topology.vm(c.vm) for c in found if isinstance(c, Component))
     return tuple(v for v in found if isinstance(v, Vm))
@@ -44,7 +45,9 @@ def components(topology: Topology, active: str, target: str) -> tuple[Component,
     return tuple(found)
 
 
-def _named(topology: Topology, active: str, target: str) -> tuple[Vm | Component, ...]:
+def _named(
+    topology: Topology, active: str, target: str, *, name: str = "target"
+) -> tuple[Vm | Component, ...]:
     names: dict[str, tuple[Vm | Component, ...]] = {c.id: (c,) for c in topology.components}
     names |= {vm.id: (vm,) for vm in topology.vms}
     where = {"active": active, "dormant": topology.other(active)}
@@ -54,7 +57,7 @@ def _named(topology: Topology, active: str, target: str) -> tuple[Vm | Component
         names[f"proxies.{word}"] = tuple(
             c for c in topology.components if c.kind == "csproxy" and c.side == side
         )
-    return names[validate.choice("target", target, names)]
+    return names[validate.choice(name, target, names)]
 
 
 def _of_region(topology: Topology, word: str, region: str) -> dict[str, tuple[Vm | Component, ...]]:

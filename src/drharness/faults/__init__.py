@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from drharness.faults.database import LongReader, SlotLost, StandbyLagging, StrayWalReceiver
 from drharness.faults.model import Fault, Guard, Receipt
 from drharness.faults.names import DnsDown
-from drharness.faults.network import RegionsCut
+from drharness.faults.network import LinkCut, ManagementCut, RegionsCut, StandbyCut
 from drharness.faults.process import ComponentFrozen, ComponentKilled
 from drharness.faults.rules import (
     FirewallLeftBehind,
@@ -29,10 +29,13 @@ BY_NAME: Mapping[str, type[Fault]] = {
     "firewall-missing": FirewallMissing,
     "firewall-wrong-order": FirewallWrongOrder,
     "firewall-wrong-source": FirewallWrongSource,
+    "link-cut": LinkCut,
     "long-reader": LongReader,
+    "management-cut": ManagementCut,
     "region-down": RegionDown,
     "regions-cut": RegionsCut,
     "slot-lost": SlotLost,
+    "standby-cut": StandbyCut,
     "standby-lagging": StandbyLagging,
     "stray-wal-receiver": StrayWalReceiver,
     "vm-down": VmDown,
@@ -51,11 +54,14 @@ __all__ = [
     "FirewallWrongOrder",
     "FirewallWrongSource",
     "Guard",
+    "LinkCut",
     "LongReader",
+    "ManagementCut",
     "Receipt",
     "RegionDown",
     "RegionsCut",
     "SlotLost",
+    "StandbyCut",
     "StandbyLagging",
     "StrayWalReceiver",
     "VmDown",

@@ -1,14 +1,21 @@
-"""Faults of networks: cuts. Packets vanish; nobody gets an error or a reset."""
+"""Faults of networks: cuts between regions, between VMs, and of the out-of-band management."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from drharness.deployment import targets
 from drharness.deployment.operations import Operations
-from drharness.engines.protocol import RegionCut
-from drharness.errors import UsageError
-from drharness.faults.model import Breakage, Fault, Target, tcp
+from drharness.engines.agent.filters import HOWS
+from drharness.engines.protocol import PacketCut, RegionCut
+from drharness.errors import Unmanaged, UsageError
+from drharness.faults.model import Breakage, Fault, Look, Seen, Target, tcp
 from drharness.faults.probes import services_of
+from drharness.kernel import validate
+from drharness.topology import Vm
+
+_HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -56,3 +63,137 @@ def _onlooker(operations: Operations, region: str) -> str:
         if operations.is_on(vm.id):
             return vm.id
     raise UsageError(f"no Application VM of {other} is on: nobody could see {region} cut off.")
+
+
+@dataclass(frozen=True)
+class LinkCut(Fault):
+    """What some VMs send to others does not arrive; both stay up, and reachable for the rest.
+
+    It lasts until it is healed, also while VMs are rebooted. No rule of an operator is touched, and
+    no list of rules shows it.
+
+    :ivar source: whose packets are lost: a VM, what it is (``active.framework-p``), or a region
+    :ivar target: who does not get them, as ``source``; a region means its other VMs
+    :ivar port: only connections to this TCP port of ``target``; 0: everything
+    :ivar how: ``drop`` (silence), ``reject`` (an ICMP error goes back to the sender) or ``reset``
+        (an RST goes back)
+    :ivar both_ways: true: what ``target`` sends back is lost as well, in the same way
+    """
+
+    source: str
+    target: str
+    port: int = 0
+    how: str = "drop"
+    both_ways: bool = False
+
+    def breakage(self, operations: Operations) -> Breakage:
+        """Each source tries a port of each target; then the kernels of these refuse what it sends.
+
+        :raises UsageError: no such ends, port or way; or an end is cut off from itself
+        """
+        validate.choice("how", self.how, HOWS)
+        port = int(validate.number("port", self.port, low=0, high=_HIGHEST_PORT))
+        sources = _end(operations, "source", self.source)
+        others = [vm for vm in _end(operations, "target", self.target) if vm not in sources]
+        if not others:
+            raise UsageError(
+                f"target: expected another VM than the source's, got {self.target!r} "
+                f"for {self.source!r}."
+            )
+        return _link(operations, sources, others, port=port, how=self.how, both=self.both_ways)
+
+
+@dataclass(frozen=True)
+class StandbyCut(Fault):
+    """The two DBMS VMs do not hear each other, and so there is no replication; others hear both.
+
+    Commits that wait for the standby go on waiting.
+
+    :ivar how: as for :class:`LinkCut`
+    """
+
+    how: str = "drop"
+
+    def breakage(self, operations: Operations) -> Breakage:
+        """Each of both tries the other's database."""
+        validate.choice("how", self.how, HOWS)
+        ends = [[operations.topology.dbms(r)] for r in operations.topology.regions]
+        return _link(operations, *ends, port=0, how=self.how, both=True)
+
+
+def _end(operations: Operations, name: str, value: str) -> list[Vm]:
+    if value in operations.topology.regions:
+        return list(operations.topology.vms_of(value))
+    return list(targets.vms(operations.topology, operations.active, value, name=name))
+
+
+def _link(
+    operations: Operations,
+    sources: Sequence[Vm],
+    others: Sequence[Vm],
+    *,
+    port: int,
+    how: str,
+    both: bool,
+) -> Breakage:
+    pairs = [(source, target) for source in sources for target in others]
+    cuts = [PacketCut(s.id, t.id, port, how) for s, t in pairs]
+    if both:
+        cuts += [PacketCut(t.id, s.id, port, how, answers=port > 0) for s, t in pairs]
+    ends = [(s, t) for s, t in pairs if operations.is_on(s.id) and operations.is_on(t.id)]
+    if both and not port:
+        ends += [(t, s) for s, t in ends]
+    if not ends:
+        raise UsageError(
+            f"source, target: expected VMs that are on, got {_names(sources)} and {_names(others)}."
+        )
+    probes: dict[str, list[Target]] = {}
+    for one, other in ends:
+        tried = [(other.address, port)] if port else services_of([other])
+        probes.setdefault(one.id, []).extend(tried)
+    return Breakage(
+        look=tcp(operations, probes),
+        targets=[vm.id for vm in (*sources, *others)],
+        apply=lambda: operations.cut(*cuts),
+        undo=lambda: operations.heal(*cuts),
+    )
+
+
+def _names(vms: Sequence[Vm]) -> str:
+    return ", ".join(vm.id for vm in vms)
+
+
+@dataclass(frozen=True)
+class ManagementCut(Fault):
+    """The out-of-band management of a region does not answer: nothing can be fenced there.
+
+    Its VMs run on, and their network is whole.
+    """
+
+    region: str
+
+    def breakage(self, operations: Operations) -> Breakage:
+        """An operator asks for the management before and after.
+
+        :raises UsageError: no such region, or its management is cut already
+        """
+        validate.choice("region", self.region, operations.topology.regions)
+        if self.region in operations.unmanaged:
+            raise UsageError(f"region: the management of {self.region!r} is cut already.")
+        return Breakage(
+            look=_asking_management(operations, self.region),
+            targets=[self.region],
+            apply=lambda: operations.cut_management(self.region),
+            undo=lambda: operations.heal_management(self.region),
+        )
+
+
+def _asking_management(operations: Operations, region: str) -> Look:
+    def look(_: bool) -> Seen:
+        try:
+            operations.require_management(operations.topology.dbms(region).id)
+        except Unmanaged as error:
+            return {f"operator -> management of {region}": str(error)}
+        return {f"operator -> management of {region}": "ok"}
+
+    return look

@@ -2,8 +2,8 @@
 
 Operations (all answer): ``boot`` {hold}, ``run``, ``call``, ``start`` {name}, ``stop`` {name,
 signal}, ``signal`` {pid, signal}, ``freeze``, ``thaw``, ``processes``, ``kept``, ``states``,
-``cut`` {on}, ``filter`` {name, source, port, how, answers}, ``unfilter`` {name}. Components ask over
-a channel of their own: ``spawn`` {name, factory, argv}; they are told ``exit``.
+``cut`` {on}, ``filter`` {name, source, port, how, answers}, ``unfilter`` {name}. Components ask
+over a channel of their own: ``spawn`` {name, factory, argv}; they are told ``exit``.
 """
 
 from __future__ import annotations
@@ -53,8 +53,7 @@ class Agent(Init):
     ) -> None:
         super().__init__()
         self.identity = identity
-        self._cut_outgoing = cut_outgoing
-        self._become = become
+        self._become, self._cut_outgoing = become, cut_outgoing
         self.environment = {
             "PATH": PATH,
             "HOME": "/root",
@@ -80,7 +79,7 @@ class Agent(Init):
             "thaw": lambda r: self._signal_all(r, signal.SIGCONT),
             "processes": self._processes,
             "states": lambda r: r.reply(processes.states()),
-            "kept": lambda r: r.reply(self._kept()),
+            "kept": self._kept,
             "cut": self._cut,
             "filter": self._filter,
             "unfilter": lambda r: r.reply(self._filters.remove(r["name"])),
@@ -116,10 +115,10 @@ class Agent(Init):
     def _processes(self, request: Request) -> None:
         request.reply({str(child.pid): child.name for child in self.children.values()})
 
-    def _kept(self) -> dict[str, int]:
+    def _kept(self, request: Request) -> None:
         """Process ids of services and components, not of commands that were asked for."""
         services = {name: it.process.pid for name, it in self.services.running.items()}
-        return services | {name: child.pid for name, child in self._spawned.items()}
+        request.reply(services | {name: child.pid for name, child in self._spawned.items()})
 
     def _cut(self, request: Request) -> None:
         self._cut_outgoing(bool(request["on"]))

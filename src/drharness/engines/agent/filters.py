@@ -158,7 +158,7 @@ class Filters:
             raise OSError(error, f"{what}: {os.strerror(error)}")
 
     def _open(self) -> socket.socket:
-        """The socket, kept: closing it would wait for the kernel to free what was removed (15 ms)."""
+        """The socket, kept: closing it waits until the kernel freed what was removed (15 ms)."""
         if self._link is None:
             kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
             self._link = socket.socket(socket.AF_NETLINK, kind, _NETFILTER)

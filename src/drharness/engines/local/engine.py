@@ -24,7 +24,7 @@ from drharness.engines.client import AgentMachine, Dispatcher, Link, close_quiet
 from drharness.engines.local import doctor
 from drharness.engines.local.machine import MachineSpec
 from drharness.engines.local.outer import Network, OuterSpec
-from drharness.engines.protocol import Cut, ProbeStep, RegionCut, Site
+from drharness.engines.protocol import Cut, PacketCut, ProbeStep, RegionCut, Site
 from drharness.errors import DrHarnessError, EngineLost, StartupFailed
 from drharness.kernel import proc
 from drharness.kernel.waiting import scaled
