@@ -136,27 +136,31 @@ async def cut_upstream(*, home: str = HOME, timeout: float = _LIMIT_S) -> dict[s
 
 async def _override(home: str, timeout: float, name: str, value: str | None) -> dict[str, Any]:
     place = Place(home)
+    if value is None and place.postmaster() is None:
+        _write_volatile(place, name, value)
+        return {"name": name, "value": value}
+    async with place.session(settings.SUPERUSER, timeout) as session:
+        sql = "SELECT coalesce(sourcefile, '') AS file FROM pg_settings WHERE name = %s"
+        if not await session.fetch(sql, [name], limit=timeout):
+            raise UsageError(f"name: there is no setting {name!r}.")
+        _write_volatile(place, name, value)
+        await session.fetch("SELECT pg_reload_conf()", limit=timeout)
+
+        async def probe() -> bool:
+            file = str((await session.fetch(sql, [name], limit=timeout))[0]["file"])
+            return file.endswith(f"/{settings.VOLATILE}") == (value is not None)
+
+        await until(probe, f"{name} {'back' if value is None else value}", timeout=timeout)
+    return {"name": name, "value": value}
+
+
+def _write_volatile(place: Place, name: str, value: str | None) -> None:
     path = Path(place.facts["socket_directory"], settings.VOLATILE)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if not line.startswith(f"{name} = ")]
     if value is not None:
         kept.append(f"{name} = {settings.quoted(value)}")
     path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    if value is None and place.postmaster() is None:
-        return {"name": name, "value": value}
-    async with place.session(settings.SUPERUSER, timeout) as session:
-        await session.fetch("SELECT pg_reload_conf()", limit=timeout)
-
-        async def probe() -> bool:
-            sql = "SELECT coalesce(sourcefile, '') AS file FROM pg_settings WHERE name = %s"
-            rows = await session.fetch(sql, [name], limit=timeout)
-            if not rows:
-                raise UsageError(f"name: there is no setting {name!r}.")
-            volatile = str(rows[0]["file"]).endswith(f"/{settings.VOLATILE}")
-            return volatile == (value is not None)
-
-        await until(probe, f"{name} {'back' if value is None else value}", timeout=timeout)
-    return {"name": name, "value": value}
 
 
 async def long_reader(env: Environment) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from drharness.dbms import disturbance, settings
 from drharness.deployment.operations import Operations
-from drharness.engines.client import RemoteError
 from drharness.errors import DrHarnessError, StartupFailed, UsageError
 from drharness.faults.model import Breakage, Fault, Look, Seen, changed, silenced
 from drharness.faults.probes import ask
@@ -36,11 +35,18 @@ class _Pair:
 
     @classmethod
     def of(cls, operations: Operations) -> _Pair:
-        """:raises UsageError: one of the two is powered off"""
+        """As it is now.
+
+        :raises UsageError: one of the two is powered off, or the dormant one is no standby
+        """
         pair = cls(operations, operations.active, operations.topology.other(operations.active))
         for vm in (pair.primary, pair.standby):
             if not operations.is_on(vm):
                 raise UsageError(f"{vm} is powered off: there is no replication to break.")
+        status = operations.database_status(pair.dormant)
+        if not status["in_recovery"]:
+            why = status["error"] or "it is out of recovery"
+            raise UsageError(f"{pair.standby} is no standby of {pair.primary}: {why}.")
         return pair
 
     @property
@@ -70,7 +76,7 @@ class _Pair:
         """See the standby receive again, if it still is one and nothing else keeps it from that.
 
         :raises StartupFailed: the primary no longer has the WAL that it needs
-        :raises RemoteError: it does not receive, for another reason
+        :raises RemoteError: it does not receive in time, for another reason
         """
         operations = self.operations
         both_on = operations.is_on(self.primary) and operations.is_on(self.standby)
@@ -82,16 +88,13 @@ class _Pair:
         status = operations.database_status(self.dormant)
         if not status["in_recovery"]:
             return
-        try:
-            self.on_standby("wait_receiving")
-        except RemoteError as error:
-            needed = operations.database_status(self.dormant)["recv"] or status["recv"]
-            if needed and not self.on_primary("has_wal", lsn=needed):
-                raise StartupFailed(
-                    f"{self.standby} needs WAL from {needed} on, which {self.primary} has "
-                    "recycled: it must be built anew from a copy of the active database"
-                ) from error
-            raise
+        needed = status["recv"] or status["replay"]
+        if not self.on_primary("has_wal", lsn=needed):
+            raise StartupFailed(
+                f"{self.standby} needs WAL from {needed} on, which {self.primary} has recycled: "
+                "it must be built anew from a copy of the active database"
+            )
+        self.on_standby("wait_receiving")
 
     def following(self, *, replay_s: float = 0.0) -> Look:
         """Whether what the primary commits arrives at the standby, and is applied there.
