@@ -10,6 +10,7 @@ from drharness.checks.form import NotExercised
 from drharness.checks.registry import CHECKS, Check
 from drharness.checks.rpo import measure
 from drharness.checks.rto import recoveries
+from drharness.checks.stalls import told
 from drharness.checks.validity import lost_vms
 from drharness.checks.verdict import Finding, Judgement, Result, Verdict, worst
 from drharness.errors import UsageError
@@ -42,7 +43,7 @@ def judge(
     times, rpo = recoveries(history), measure(history)
     if budget is not None:
         results += budget.results(times, rpo, disturbed=bool(history.faults or history.plans))
-    return Judgement(history.run_id, results, t0, name, times, rpo)
+    return Judgement(history.run_id, results, t0, name, times, rpo, told(history))
 
 
 def _run(check: Check, history: History) -> Result:

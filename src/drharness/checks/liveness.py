@@ -13,6 +13,7 @@ from drharness.checks.episodes import (
 )
 from drharness.checks.form import NotExercised
 from drharness.checks.recovery import answered, good_writes, limited_from, normal_from, read_back
+from drharness.checks.stalls import extended, stalled
 from drharness.checks.text import seconds_from
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
@@ -36,7 +37,7 @@ def writes_recover(history: History) -> Findings:
     serving proxy is alive and not cut off from the active region, a write is acknowledged (in the
     new epoch, if one was begun) and read back; writes don't stop again. A procedure that failed
     or refused is named.
-    Slack: eps and two sampling intervals on the profile's rto_bound.
+    Slack: eps and two sampling intervals on the profile's rto_bound, and the host's own stalls.
     """
     found = episodes(history)
     due = [(e, t) for e in found if (t := e.liveness_from()) is not None]
@@ -65,7 +66,7 @@ def _may_refuse(episode: Episode) -> bool:
 
 def _region_recovers(history: History, episode: Episode, region: str, since: int) -> list[Finding]:
     slack = ns(history.profile.eps + 2 * history.profile.sampling)
-    bound = since + ns(history.profile.rto_bound)
+    bound = extended(history, since, since + ns(history.profile.rto_bound))
     expected = (
         f"a write through {region}'s proxies acknowledged and read back by {_rel(episode, bound)}"
     )
@@ -136,7 +137,7 @@ def _stops_again(history: History, episode: Episode, region: str, bound: int) ->
     row: list[Operation] = []
     for w in sorted(after, key=lambda w: w.invoked):
         row = [] if answered(w) else [*row, w]
-        long = row and row[-1].done - row[0].invoked > ns(history.profile.eps)
+        long = row and _lasted(history, row[0].invoked, row[-1].done) > ns(history.profile.eps)
         if len(row) >= 3 and long and all(not r.is_open for r in row):
             expected = f"writes through {region}'s proxies go on after {_rel(episode, bound)}"
             seen = f"from {_rel(episode, row[0].invoked)} on, {len(row)} in a row did not"
@@ -145,12 +146,18 @@ def _stops_again(history: History, episode: Episode, region: str, bound: int) ->
     return []
 
 
+def _lasted(history: History, since: int, until: int) -> int:
+    """The time between two instants without what the host stood still, in ns."""
+    return until - since - stalled(history, since, until)
+
+
 def reads_go_on(history: History) -> Findings:
     """L2. From the fault until all is normal again, reads through living proxies succeed.
 
     Premise: a fault or a procedure. Rule: no read through a proxy that no fault touched fails or
     is given up, by clients old or new; and both kinds did read. Slack: none for outcomes, for a
-    proxy reads from its own memory; a read without any completion says nothing.
+    proxy reads from its own memory; a read without any completion says nothing, and where the
+    host stood still for half a keep-alive timeout around a failed read, it is UNKNOWN.
     """
     found = episodes(history)
     if not found:
@@ -194,10 +201,7 @@ def _region_reads(
     bad = [r for r in mine if r.type != "ok"]
     expected = f"reads through {region}'s proxies succeed until {_rel(episode, until)}"
     if bad:
-        new = sum(r.client == "new" for r in bad)
-        seen = f"{len(bad)} of {len(mine)} did not ({new} by new logins), the first {bad[0].opid}"
-        events = tuple(e for r in bad for e in r.events)
-        return [Finding("L2", Verdict.FAIL, expected, seen, events)]
+        return [_bad_reads(history, expected, bad, len(mine))]
     if not mine and not whole:
         return []  # one of the pair is down, and clients have not moved to the other
     kinds = {r.client for r in mine}
@@ -209,12 +213,27 @@ def _region_reads(
     return []
 
 
+def _bad_reads(history: History, expected: str, bad: list[Operation], tried: int) -> Finding:
+    """FAIL; UNKNOWN if the host stood still around every one of them."""
+    patience = ns(history.profile.addp_timeout)
+    ours = [r for r in bad if stalled(history, r.invoked - 2 * patience, r.done) < patience // 2]
+    shown = ours or bad
+    new = sum(r.client == "new" for r in shown)
+    seen = f"{len(shown)} of {tried} did not ({new} by new logins), the first {shown[0].opid}"
+    events = tuple(e for r in shown for e in r.events)
+    if ours:
+        return Finding("L2", Verdict.FAIL, expected, seen, events)
+    advice = "the host kept processes waiting for as long as connections are given: run it again"
+    return Finding("L2", Verdict.UNKNOWN, expected, f"{seen}; the host stood still", events, advice)
+
+
 def proxies_reconnect(history: History) -> Findings:
     """L3. Each living proxy is normal again soon after there is something to connect to.
 
     Premise: a procedure that switched, started or promoted all it set out to. Rule: the proxy's
     first normal sample (in the new epoch) comes by max(t_switch, t_ready, t_detect) + TTL + T_retry
-    + eps; once an explicit flush is done the TTL no longer counts. Slack: two sampling intervals.
+    + eps; once an explicit flush is done the TTL no longer counts. Slack: two sampling intervals,
+    and the host's own stalls.
     """
     found = [e for e in episodes(history) if e.plan is not None and _ready(e) is not None]
     if not found:
@@ -250,7 +269,8 @@ def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: st
     cached_until = base + ns(profile.ttl)
     if flushed is not None:
         cached_until = min(cached_until, max(base, flushed))
-    bound = cached_until + ns(profile.retry + profile.eps)
+    due = cached_until + ns(profile.retry + profile.eps)
+    bound = extended(history, episode.t_fail, due)
     if not alive(history, proxy, episode.since, bound) or cut_off(
         history, region, plan.to or region, since=episode.since, until=bound
     ):

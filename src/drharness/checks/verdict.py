@@ -73,6 +73,7 @@ class Judgement:
     :ivar t0_name: what happened then
     :ivar recoveries: RTO figures, one per disturbance
     :ivar rpo: what is lost; None if nothing was read back from the database
+    :ivar host: a sentence about how long the host kept processes waiting; empty if it did not
     """
 
     run_id: str
@@ -81,6 +82,7 @@ class Judgement:
     t0_name: str
     recoveries: tuple[Recovery, ...] = field(default=())
     rpo: Rpo | None = None
+    host: str = ""
 
     @property
     def status(self) -> Verdict:
@@ -133,6 +135,8 @@ class Judgement:
         idle = [f"{r.id} ({r.note})" for r in self.results if not r.exercised]
         if idle:
             lines.append(f"not exercised: {', '.join(idle)}")
+        if self.host:
+            lines.append(f"note: {self.host}")
         return "\n".join(lines)
 
     def _result_lines(self, result: Result) -> list[str]:

@@ -128,6 +128,7 @@ FORMS: Mapping[str, Form] = {
         {"waited_s": NUMN, "active": DICT, "standby": DICT},
     ),
     "res": Form({"db": STR}, {"pg_wal_mb": NUMN, "free_mb": NUMN, "max_wait_s": NUMN}),
+    "stall": Form({"vm": STR, "since": INT}),
     "end": Form(),
     "note": Form({"text": STR}),
 }

@@ -22,6 +22,7 @@ from drharness.engines.agent.filters import Filters
 from drharness.engines.agent.init import Init, Request
 from drharness.engines.agent.process import Process, open_log, write_log
 from drharness.engines.agent.services import LOG_DIR, Service, Services
+from drharness.engines.agent.stalls import StallWatch
 
 TOOLS = "/run/drharness/bin"
 PATH = f"{TOOLS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -65,6 +66,7 @@ class Agent(Init):
         os.environ.update(self.environment)
         self._log = open_log(f"{LOG_DIR}/agent.log")
         self._filters = Filters()
+        StallWatch(identity.vm, self.after).start()
         self._spawned: dict[str, Process] = {}
         self._parents: dict[str, Channel] = {}
         self.services = Services(self, self.environment, become, self._start_component)
