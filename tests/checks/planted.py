@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drharness.history import write
-from tests.checks import planted_epochs
+from tests.checks import planted_epochs, planted_moves
 from tests.checks.looked import probe
 from tests.checks.story import (
     BACKUP,
@@ -94,6 +94,9 @@ def _lose(events: list[Data], *, since: float, until: float = 1.6) -> None:
         final["objects"] = {k: v for k, v in final["objects"].items() if k not in gone.values()}
         if "ops" in final:
             final["ops"] = {k: v for k, v in final["ops"].items() if k not in gone}
+    for data in events:
+        if data.get("f") == "read" and data.get("epoch") == NEW and data["key"] in gone.values():
+            data["val"] = None
 
 
 def _in_log(story: Story, opid: str) -> None:
@@ -261,6 +264,7 @@ PLANTED: Mapping[str, Planted] = {
     "bad_v1_events_missing": Planted("V1", True, lambda: _edited(_miscounted)),
     "bad_v1_not_clean": Planted("V1", True, lambda: _edited(_not_clean)),
     **{name: Planted(*told) for name, told in planted_epochs.STORIES.items()},
+    **{name: Planted(*told) for name, told in planted_moves.STORIES.items()},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.checks.story import (
+    BACKUP,
     MASTER,
     NEW,
     OLD,
@@ -15,13 +16,16 @@ from tests.checks.story import (
     drill,
     finish,
     good_drill,
+    ns,
+    renumbered,
     steps_of,
 )
 
 Made = Callable[[], list[Data]]
+ASYNC = Plot(replication="async")
 
 
-def _told(change: Callable[[Story], object], plot: Plot | None = None) -> Made:
+def told(change: Callable[[Story], object], plot: Plot | None = None) -> Made:
     """The good drill with something added before its end."""
 
     def make() -> list[Data]:
@@ -33,11 +37,19 @@ def _told(change: Callable[[Story], object], plot: Plot | None = None) -> Made:
     return make
 
 
-def _edited(change: Callable[[list[Data]], object], plot: Plot | None = None) -> Made:
-    """The good drill with its events changed afterwards."""
+def edited(
+    change: Callable[[list[Data]], object],
+    plot: Plot | None = None,
+    *,
+    first: Callable[[Story], object] | None = None,
+) -> Made:
+    """The good drill with its events changed afterwards.
+
+    :param first: adds something before that
+    """
 
     def make() -> list[Data]:
-        events = good_drill(plot)
+        events = told(first, plot)() if first else good_drill(plot)
         change(events)
         return events
 
@@ -68,19 +80,141 @@ def _answer_lost(story: Story) -> None:
     story.ack(1.49, opid, epoch=OLD, seq=story.last + 1)
 
 
+def lose(events: list[Data], *, since: float, until: float = 1.6) -> None:
+    """Take what was acknowledged in the old epoch from then on out of the new one."""
+    lost = {d["opid"]: d["key"] for d in _oks(events) if ns(since) <= d["t"] <= ns(until)}
+    for final in (d for d in events if d["kind"] == "final"):
+        final["objects"] = {k: v for k, v in final["objects"].items() if k not in lost.values()}
+        if "ops" in final:
+            final["ops"] = {k: v for k, v in final["ops"].items() if k not in lost}
+    for data in _reads(events, NEW):
+        if data["key"] in lost.values():
+            data["val"] = None
+
+
+def _oks(events: list[Data]) -> list[Data]:
+    return [d for d in events if d["kind"] == "op" and d["type"] == "ok" and d["f"] != "read"]
+
+
+def _reads(events: list[Data], epoch: str) -> list[Data]:
+    return [d for d in events if d.get("f") == "read" and d.get("epoch") == epoch]
+
+
+def _lost_and_read(epoch: str, via: str) -> Callable[[list[Data]], None]:
+    """The last write of the old epoch is lost, and read once more at 4.3 s."""
+
+    def change(events: list[Data]) -> None:
+        last = max((d for d in _oks(events) if d["epoch"] == OLD), key=lambda d: d["seq"])
+        lose(events, since=1.42)
+        story = Story(count=1000, lane="p2")
+        how: Data = {"type": "ok", "epoch": epoch, "mode": "normal", "client": "new"}
+        at = 60 if epoch == NEW else last["seq"]
+        story.op(4.3, "read", via=via, key=last["key"], val=last["val"], seq=at, **how)
+        events += story.events
+        _count(events)
+        events[:] = renumbered(events)
+
+    return change
+
+
+def _count(events: list[Data]) -> None:
+    """Make the clients' counters agree with what is told."""
+    stop = next(d for d in events if d["kind"] == "traffic" and d["type"] == "stop")
+    for client, counted in stop["counters"].items():
+        mine = [d for d in events if d["kind"] == "op" and d["proc"].startswith(client)]
+        counted.update({k: sum(d["type"] == k for d in mine) for k in counted})
+
+
+def _left_out(events: list[Data]) -> None:
+    """A proxy answers as if the newest change it has were not there."""
+    _reads(events, NEW)[4]["val"] = None
+
+
+def _read_open_write(story: Story) -> None:
+    """A read shows what a write of unknown outcome made."""
+    opid = story.op(3.9, "write", via=PROXY["region2"], took=None, key="app/shared", put=0)["opid"]
+    story.seq += 1
+    story.log[opid] = (story.seq, "app/shared", 0)
+    how: Data = {"type": "ok", "epoch": NEW, "seq": story.seq, "mode": "normal"}
+    story.op(4.2, "read", via=PROXY["region2"], key="app/shared", val=0, **how)
+
+
+def _digests(one: str, two: str, *, epoch: str) -> Callable[[Story], None]:
+    def change(story: Story) -> None:
+        story.add(3.5, "cache", proxy=PROXY["region2"], seq=26, epoch=NEW, sha=one)
+        story.add(3.6, "cache", proxy=BACKUP, seq=26, epoch=epoch, sha=two)
+
+    return change
+
+
+def _step_back(story: Story, *, via: str) -> None:
+    """A client reads from the last state of the old epoch though it had read from the new one."""
+    for t, epoch, proxy in ((4.1, NEW, PROXY["region2"]), (4.2, OLD, via)):
+        how: Data = {"type": "ok", "epoch": epoch, "seq": story.last, "mode": "normal"}
+        story.op(t, "read", via=proxy, key="app/none", val=None, **how)
+
+
+def _same_seq(story: Story) -> None:
+    """A write whose outcome nobody knows got the place of another."""
+    opid = story.op(4.1, "create", via=PROXY["region2"], took=None)["opid"]
+    story.ack(4.2, opid, epoch=NEW, seq=story.seq, dbid=999)
+
+
+def _applied_twice(story: Story) -> None:
+    opid = story.write(4.1, PROXY["region2"], epoch=NEW)
+    story.ack(4.3, opid, epoch=NEW, seq=story.seq + 7)
+
+
+def _asked_again(story: Story) -> None:
+    """The second acknowledgement names the place of the first; and numbers are left out."""
+    story.seq += 5
+    opid = story.write(4.1, PROXY["region2"], epoch=NEW)
+    story.ack(4.3, opid, epoch=NEW, seq=story.seq, again=True)
+
+
+def _object_id_again(story: Story) -> None:
+    """After the failover an id is given out that the old epoch gave to another object."""
+    opid = story.write(4.1, PROXY["region2"], epoch=NEW)
+    story.dbids[opid] = 101
+
+
 STORIES: Mapping[str, tuple[str, bool, Made]] = {
-    "bad_s2_old_master_stays": ("S2", True, _told(_old_master(3.4))),
-    "near_s2_old_master_ends_soon": ("S2", False, _told(_old_master(3.2))),
+    "bad_s2_old_master_stays": ("S2", True, told(_old_master(3.4))),
+    "near_s2_old_master_ends_soon": ("S2", False, told(_old_master(3.2))),
     "bad_s8_no_master_acknowledged": (
         "S8",
         True,
-        _told(lambda s: s.write(4.0, PROXY["region2"], epoch=NEW, acked=None)),
+        told(lambda s: s.write(4.0, PROXY["region2"], epoch=NEW, acked=None)),
     ),
     "bad_s8_told_before_the_master": (
         "S8",
         True,
-        _told(lambda s: s.write(4.0, PROXY["region2"], epoch=NEW, acked=4.02)),
+        told(lambda s: s.write(4.0, PROXY["region2"], epoch=NEW, acked=4.02)),
     ),
-    "bad_s8_acked_by_backup": ("S8", True, _told(_acked_by_backup)),
-    "near_s8_answer_lost": ("S8", False, _told(_answer_lost)),
+    "bad_s8_acked_by_backup": ("S8", True, told(_acked_by_backup)),
+    "near_s8_answer_lost": ("S8", False, told(_answer_lost)),
+    "bad_s7_lost_write_read_again": (
+        "S7",
+        True,
+        edited(_lost_and_read(NEW, PROXY["region2"]), ASYNC),
+    ),
+    "near_s7_frozen_proxy_shows_it": (
+        "S7",
+        False,
+        edited(_lost_and_read(OLD, PROXY["region1"]), ASYNC),
+    ),
+    "bad_s10_change_left_out": ("S10", True, edited(_left_out)),
+    "near_s10_unknown_write_explains": ("S10", False, told(_read_open_write)),
+    "bad_s10_digests_differ": ("S10", True, told(_digests("aa", "bb", epoch=NEW))),
+    "near_s10_digests_of_two_epochs": ("S10", False, told(_digests("aa", "bb", epoch=OLD))),
+    "bad_s11_back_to_the_old_epoch": (
+        "S11",
+        True,
+        told(lambda s: _step_back(s, via=PROXY["region2"])),
+    ),
+    "near_s11_another_proxy_is_behind": ("S11", False, told(lambda s: _step_back(s, via=BACKUP))),
+    "bad_s12_seq_given_twice": ("S12", True, told(_same_seq)),
+    "bad_s12_applied_twice": ("S12", True, told(_applied_twice)),
+    "bad_s12_object_id_given_twice": ("S12", True, told(_object_id_again)),
+    "near_s12_asked_again_after_a_gap": ("S12", False, told(_asked_again)),
 }

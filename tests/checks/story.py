@@ -45,17 +45,30 @@ def steps_of(start: float, end: float, gap: float) -> Iterator[float]:
         yield round(start + n * gap, 3)
 
 
+def renumbered(events: list[Data]) -> list[Data]:
+    """The events in order of time, the first one first, with their numbers."""
+    run, *rest = events
+    rest.sort(key=lambda data: data["t"])
+    return [{**data, "i": i} for i, data in enumerate([run, *rest])]
+
+
 @dataclass
 class Story:
     """Collects events; ``log`` is what the surviving database's history log holds.
 
     :ivar last: seq of the old epoch's last commit
+    :ivar lane: the client process that what is added next belongs to
+    :ivar times: seconds at which each acknowledged write was committed
+    :ivar dbids: object ids in the history log that differ from 100 + seq
     """
 
     events: list[Data] = field(default_factory=list)
     log: dict[str, tuple[int, str, int]] = field(default_factory=dict)
     seq: int = 0
     last: int = 0
+    lane: str = "p1"
+    times: dict[str, float] = field(default_factory=dict)
+    dbids: dict[str, int] = field(default_factory=dict)
     count: int = 0
 
     def add(self, t: float, kind: str, **fields: Any) -> Data:
@@ -71,7 +84,7 @@ class Story:
         key = how.pop("key", f"app/{self.count}")
         val = how.pop("put", self.count if f != "read" else None)
         opid = f"{client}/1.{self.count}"
-        base = {"proc": f"{client}/1.p1", "opid": opid, "f": f, "key": key, "via": via}
+        base = {"proc": f"{client}/1.{self.lane}", "opid": opid, "f": f, "key": key, "via": via}
         base |= {"client": how.pop("client", "old")} if f == "read" else {}
         invoke = self.add(t, "op", type="invoke", val=val, **base)
         if took is not None:
@@ -89,6 +102,7 @@ class Story:
         how |= {"type": "ok", "epoch": epoch, "seq": self.seq, "mode": "normal"}
         done = self.op(t, f, via=via, took=took, **how)
         self.log[done["opid"]] = (self.seq, done["key"], done["val"])
+        self.times[done["opid"]] = t + took if acked is None else acked
         if acked is not None:
             self.ack(acked, done["opid"], epoch=epoch, seq=self.seq)
         return str(done["opid"])
@@ -105,8 +119,9 @@ class Story:
 
     def read(self, t: float, via: str, *, epoch: str, mode: str, client: str = "old") -> None:
         """A read of the object written last."""
-        last = list(self.log.values())[-1] if self.log else (0, "app/none", None)
-        how: Data = {"type": "ok", "epoch": epoch, "seq": self.seq, "mode": mode}
+        known = [self.log[opid] for opid, done in self.times.items() if done <= t]
+        last = max(known, default=(0, "app/none", None))
+        how: Data = {"type": "ok", "epoch": epoch, "seq": last[0], "mode": mode}
         how["val"] = last[2]
         self.op(t, "read", via=via, client=client, put=None, key=last[1], **how)
 
@@ -124,9 +139,7 @@ class Story:
 
     def done(self) -> list[Data]:
         """The events in order, numbered."""
-        run, *rest = self.events
-        rest.sort(key=lambda data: data["t"])
-        return [{**data, "i": i} for i, data in enumerate([run, *rest])]
+        return renumbered(self.events)
 
 
 @dataclass(frozen=True)
@@ -222,7 +235,7 @@ def finish(story: Story, plot: Plot) -> None:
     story.add(4.65 + plot.late, "traffic", type="stop", counters={client: counters})
     objects = {key: val for _, key, val in story.log.values()}
     ops = {opid: seq for opid, (seq, _, _) in story.log.items()}
-    dbids = {opid: 100 + seq for opid, seq in ops.items()}
+    dbids = {opid: 100 + seq for opid, seq in ops.items()} | story.dbids
     state = {"epoch": NEW, "seq": story.seq, "objects": objects}
     healthy = {"ops": ops, "dbids": dbids, "index_equals_heap": True}
     begun = {OLD: 1, NEW: story.last + 1}
@@ -257,6 +270,7 @@ def drill(plot: Plot | None = None) -> Story:
     census(story, 0.06, "start", active="region1", up=("region1", "region2"))
     census(story, 3.9 + plot.late, "procedure", active="region2", up=("region2",))
     census(story, 4.7 + plot.late, "end", active="region2", up=("region2",))
+    story.lane = "p2"  # what a plot adds is told out of order: another client process does it
     return story
 
 

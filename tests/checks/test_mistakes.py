@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from drharness import faults, procedures
 from drharness.checks.verdict import Judgement
 from drharness.deployment import Deployment, deploy
+from drharness.engines.protocol import VmCut
 from drharness.topology import Topology
 
 pytestmark = pytest.mark.slow
@@ -47,3 +49,50 @@ def test_a_proxy_that_writes_behind_breaks_the_ack_chain(tmp_path: Path) -> None
         verdict = d.judge()
     assert failed(verdict) == {"S8"}, str(verdict)
     assert "were told ok before a master acknowledged them" in str(verdict)
+
+
+def test_a_proxy_that_shows_changes_late_serves_no_prefix(tmp_path: Path) -> None:
+    topology = Topology.guide().replace("csproxy", f"{HERE}:late_proxy")
+    with deploy(topology, evidence_dir=tmp_path) as d:
+        with d.traffic() as traffic:
+            traffic.wait_writes(40, timeout=20.0)
+        verdict = d.judge()
+    assert failed(verdict) == {"S10"}, str(verdict)
+
+
+def test_a_proxy_that_answers_from_two_copies_steps_back(tmp_path: Path) -> None:
+    topology = Topology.guide().replace("csproxy", f"{HERE}:wavering_proxy")
+    with deploy(topology, evidence_dir=tmp_path) as d:
+        with d.traffic() as traffic:
+            traffic.wait_writes(40, timeout=20.0)
+        verdict = d.judge()
+    assert failed(verdict) == {"S11"}, str(verdict)
+
+
+def test_a_proxy_that_keeps_what_was_lost_resurrects_it(tmp_path: Path) -> None:
+    """The proxies have what the standby's cable kept from it; S13 sees the same at rest."""
+    topology = Topology.guide(replication="async").replace("csproxy", f"{HERE}:merging_proxy")
+    with deploy(topology, evidence_dir=tmp_path) as d:
+        with d.traffic() as traffic:
+            d.operations.cut(VmCut("region2-dbms"))
+            traffic.wait_writes(20, timeout=20.0)
+            d.inject(faults.RegionDown("region1"))
+            d.operations.heal(VmCut("region2-dbms"))
+            d.run(procedures.full_failover(to="region2"))
+            traffic.wait_writes(40, timeout=20.0)
+        verdict = d.judge()
+    assert failed(verdict) == {"S7", "S13"}, str(verdict)
+
+
+def test_an_id_counter_set_back_gives_a_number_twice(tmp_path: Path) -> None:
+    """As by a counter that did not come along with the data; the objects have other ids by now."""
+    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
+        with d.traffic() as traffic:
+            traffic.wait_writes(20, timeout=20.0)
+        set_back = "WITH moved AS (UPDATE cfg_object SET dbid = dbid + 1000) "
+        set_back += "UPDATE cfg_max_dbid SET value = 100"
+        d.vm("region1-dbms").call(f"{HERE}:execute", {"sql": set_back})
+        with d.traffic() as traffic:
+            traffic.wait_writes(5, timeout=20.0)
+        verdict = d.judge()
+    assert failed(verdict) == {"S12"}, str(verdict)

@@ -15,6 +15,7 @@ from drharness.history.records import Final, Operation
 from drharness.history.view import History
 
 Place = tuple[str, int]  # epoch and seq
+END = 1 << 62  # beyond any seq
 
 
 def epoch_order(history: History) -> tuple[str, ...]:
@@ -61,6 +62,9 @@ class Log:
         self.final: Final | None = database_final(history)
         self._writes = {w.opid: w for w in history.writes}
         self._first = dict(self.final.epochs) if self.final else {}
+        self._of_key: dict[str, list[Operation]] = defaultdict(list)
+        for w in history.writes:
+            self._of_key[w.key].append(w)
         self._by_epoch: dict[str, list[tuple[int, Operation]]] = defaultdict(list)
         for opid, (epoch, seq) in self.placed.items():
             if opid in self._writes:
@@ -70,23 +74,33 @@ class Log:
         """Whether the database has it; true if nobody looked."""
         return self.final is None or opid in (self.final.ops or {})
 
-    def begins(self, epoch: str) -> tuple[int, bool]:
-        """The first seq of an epoch, and whether that is certain: else its lowest known one."""
+    def has_other(self, w: Operation) -> bool:
+        """Whether another change that survived gave the key of ``w`` the same value."""
+        return any(
+            other.opid != w.opid and self.survived(other.opid)
+            for other in self._of_key[w.key]
+            if other.val == w.val
+        )
+
+    def begins(self, epoch: str) -> int:
+        """The first seq of an epoch; if nobody read it, the lowest known one."""
         if epoch in self._first:
-            return self._first[epoch], True
-        return min((seq for seq, _ in self._by_epoch[epoch]), default=1 << 62), False
+            return self._first[epoch]
+        return min((seq for seq, _ in self._by_epoch[epoch]), default=END)
 
     def line(self, epoch: str) -> Iterator[tuple[int, Operation, bool]]:
-        """The log of an epoch as (seq, change, whether it certainly is in it), in no order."""
-        bound, sure = 1 << 62, True
+        """The log of an epoch as (seq, change, whether it certainly is in it), in no order.
+
+        A change of an earlier epoch is certainly in it only if it survived, and so is one of the
+        latest epoch: a lost one is what durability checks find.
+        """
+        bound = END
         for one in reversed(self.order[: self.rank.get(epoch, -1) + 1]):
+            own = one == epoch and not (self.final and epoch == self.final.epoch)
             for seq, w in self._by_epoch[one]:
                 if seq < bound:
-                    yield seq, w, one == epoch or sure or self.survived(w.opid)
-            first, known = self.begins(one)
-            if first < bound:
-                bound, sure = first, known
-            sure = sure and known
+                    yield seq, w, own or self.survived(w.opid)
+            bound = min(bound, self.begins(one))
 
     def unplaced(self) -> Sequence[Operation]:
         """Changes that may have been committed nobody knows where."""
