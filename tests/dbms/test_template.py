@@ -168,17 +168,13 @@ def test_a_program_started_with_its_parent_goes_with_it(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     inner = f"echo $$ > {pid_file}; exec cat /dev/zero > /dev/null"
     argv = launcher(["/bin/sh", "-c", inner], with_parent=True)
-    outer = "import subprocess, sys; subprocess.Popen(sys.argv[1:]); sys.stdin.read()"
+    outer = (
+        "import signal, subprocess, sys; signal.signal(signal.SIGQUIT, signal.SIG_IGN);"
+        "subprocess.Popen(sys.argv[1:]); signal.pause()"
+    )
     with (tmp_path / "log").open("w") as log:
         parent = proc.popen(
-            [
-                sys.executable,
-                "-c",
-                outer.replace("sys.stdin.read()", "import signal; signal.pause()"),
-                *argv,
-            ],
-            env=environment(),
-            stderr=log.fileno(),
+            [sys.executable, "-c", outer, *argv], env=environment(), stderr=log.fileno()
         )
         waiting.wait_until(
             lambda: pid_file.exists() and pid_file.read_text().strip(), "the program", timeout=10

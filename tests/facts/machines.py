@@ -34,7 +34,7 @@ def serve(machines: Machines) -> None:
 def new(machines: Machines, client: str = CLIENT, address: str = ADDRESS) -> str:
     """What a new connection meets: ok, refused, reset or timeout."""
     seen = machines.machine(client).call(
-        f"{_REACH}:probe", {"targets": [[address, PORT]], "timeout": 0.3}
+        f"{_REACH}:probe", {"targets": [[address, PORT]], "timeout": 0.9}
     )
     return str(seen[0])
 
@@ -46,7 +46,7 @@ def hold(machines: Machines) -> Future[Any]:
         "call",
         timeout=20.0,
         function=f"{_REACH}:probe_established",
-        kwargs={"host": ADDRESS, "port": PORT},
+        kwargs={"host": ADDRESS, "port": PORT, "timeout": 0.9},
     )
     seen = "/run/drharness/gate.waiting"
     wait_until(

@@ -82,7 +82,7 @@ def test_a_rejection_is_told_only_now_and_then(machines: Machines) -> None:
     """One ICMP message a second per address after a burst of six: the rest meets silence."""
     rules(machines, f"-A INPUT {MATCH} -j REJECT")
     kernel(machines, "ipv4/icmp_ratelimit", "1000")
-    targets = {"targets": [[ADDRESS, PORT]] * 20, "timeout": 0.3}
+    targets = {"targets": [[ADDRESS, PORT]] * 20, "timeout": 0.9}  # before the next SYN
     seen = machines.machine(CLIENT).call("drharness.engines.agent.reach:probe", targets)
     kernel(machines, "ipv4/icmp_ratelimit", "0")
     assert set(seen) == {"refused", "timeout"}

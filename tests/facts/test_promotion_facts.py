@@ -190,7 +190,7 @@ def test_two_standbys_of_one_primary_take_the_same_timeline(provision: Provision
     assert len(shas) == 2
 
 
-# Whether pg_rewind rewinds to a source that made no checkpoint since its promotion (15 and 18
+# Whether pg_rewind rewinds to a source that made no checkpoint since its promotion (15 to 18
 # measured; 16 reads the timeline from the WAL position instead of the last checkpoint).
 REWOUND_WITHOUT_CHECKPOINT = {15: False, 16: True}
 
@@ -262,7 +262,7 @@ def test_a_sequence_jumps_at_a_promotion_and_an_unlogged_table_is_emptied(
 
 
 # First number that the promoted server gives, of a database copied from one whose sequence was at
-# 5, after the primary gave 6 to 10 (15 and 18 measured).
+# 5, after the primary gave 6 to 10 (15 to 18 measured).
 FIRST_OF_A_COPY = {15: 6}
 
 

@@ -105,6 +105,7 @@ def main(args: Sequence[str]) -> int:
 def _obey(option: str) -> None:
     if option == "--with-parent":
         libc = ctypes.CDLL(None, use_errno=True)
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # what a script starts with & ignores it
         _check(libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0), "prctl")
         return
     file = os.open(option.removeprefix("--stdin="), os.O_RDONLY)
