@@ -7,11 +7,14 @@ one that was merely run again and found nothing to do belongs to none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from drharness.history.records import Fault, Plan
 from drharness.history.view import NS, History
+
+# What these break nobody has to heal: it is started again, and recovery is due at once.
+PASSING = ("component_killed", "vm_rebooted")
 
 
 def ns(seconds: float) -> int:
@@ -52,9 +55,11 @@ class Episode:
         """The instant from which recovery is due (ns); None: nothing makes it due.
 
         Liveness is judged after the last heal, and after a procedure: from the disturbance if it
-        was run once, from its last run if it had to be run again.
+        was run once, from its last run if it had to be run again. A fault that passes by itself and
+        was not healed counts as healed when it struck.
         """
-        heals = [f.healed for f in self.faults if f.healed is not None]
+        ends = [f.since if f.f in PASSING and f.healed is None else f.healed for f in self.faults]
+        heals = [t for t in ends if t is not None]
         if self.plan is None:
             return max(heals) if self.faults and len(heals) == len(self.faults) else None
         begun = self.plan.invoked
@@ -137,7 +142,9 @@ def alive(history: History, component: str, since: int, until: int) -> bool:
     if history.vm_down(known.vm, since, until):
         return False
     return not any(
-        _hits(f, known.id, known.vm, known.region) for f in _within(history.faults, since, until)
+        _hits(f, known.id, known.vm, known.region)
+        for f in _within(history.faults, since, until)
+        if not _is_over(history, f, since)
     )
 
 
@@ -145,13 +152,28 @@ def _within(faults: Iterable[Fault], since: int, until: int) -> list[Fault]:
     return [f for f in faults if f.invoked <= until and (f.healed is None or f.healed > since)]
 
 
+def _is_over(history: History, fault: Fault, t: int) -> bool:
+    """Whether what passes by itself has to have passed, though nobody said when it had."""
+    bound = fault.since + ns(history.profile.rto_bound)
+    return fault.f in PASSING and fault.healed is None and bound < t
+
+
 def _hits(fault: Fault, component: str, vm: str, region: str) -> bool:
+    """Whether a fault touched a process; a cut is of networks: who is cut off still runs."""
+    if "cut" in fault.f:
+        return False
     whole_region = fault.f == "region_down" and fault.names(region)
     return whole_region or fault.names(component) or fault.names(vm)
 
 
 def cut_off(history: History, region: str, other: str, *, since: int, until: int) -> bool:
-    """Whether the network between two regions was cut at any moment within [since, until]."""
+    """Whether a region's proxies could not reach another's masters, or these their databases.
+
+    That is so if the network between both regions, or between two VMs on the way of a write, was
+    cut at any moment within [since, until].
+    """
+    if link_cut(history, _way(history, region, other), since=since, until=until):
+        return True
     if region == other:
         return False
     for fault in _within(history.faults, since, until):
@@ -166,13 +188,31 @@ def cut_off(history: History, region: str, other: str, *, since: int, until: int
     )
 
 
+def link_cut(history: History, vms: Collection[str], *, since: int, until: int) -> bool:
+    """Whether anything that one of these VMs sent another was held back within [since, until]."""
+    return any(
+        len(set(vms) & set(what)) > 1 and cut <= until and (healed is None or healed > since)
+        for what, cut, healed in _cuts(history)
+    )
+
+
+def _way(history: History, region: str, active: str) -> list[str]:
+    """VMs that a write from a region passes: to its commit, and to the standby's if that is due."""
+    topology = history.topology
+    through = [*topology.vms_of(region, "application"), *topology.vms_of(active, "framework")]
+    databases = [active, topology.other(active)] if topology.replication == "sync" else [active]
+    asked = [topology.dbms(r) for r in databases] + [vm for vm in topology.vms if vm.role == "dns"]
+    return [vm.id for vm in (*through, *asked)]
+
+
 def _cuts(history: History) -> list[tuple[list[str], int, int | None]]:
-    """Network cuts as (ids named, cut, healed)."""
+    """Network cuts as (ids of regions or VMs named, cut, healed)."""
+    known = [*history.topology.regions, *(vm.id for vm in history.topology.vms)]
     out: list[tuple[list[str], int, int | None]] = []
     open_cuts: dict[str, tuple[list[str], int]] = {}
     for event in history.of_kind("net"):
         names = Fault("net", event["what"], event.t, None, {}, None, event.t, (event,))
-        ids = [r for r in history.topology.regions if names.names(r)]
+        ids = [name for name in known if names.names(name)]
         key = repr(sorted(event["what"].items(), key=str))
         if event["type"] == "cut":
             open_cuts.setdefault(key, (ids, event.t))
@@ -184,13 +224,31 @@ def _cuts(history: History) -> list[tuple[list[str], int, int | None]]:
 
 def judged_regions(history: History, episode: Episode, *, since: int, until: int) -> list[str]:
     """Regions that have to recover: the serving proxy alive throughout, the network not cut."""
-    active = history.active
-    for plan in history.plans:
-        if plan.to and plan.invoked <= episode.until and plan.step_ok("promote", "switch-names"):
-            active = plan.to
+    active = _active(history, episode)
     return [
         region
         for region in history.topology.regions
         if any(alive(history, p, since, until) for p in serving(history, region, since))
         and not cut_off(history, region, active, since=since, until=until)
     ]
+
+
+def _active(history: History, episode: Episode) -> str:
+    """The region that is active at the end of an episode, by what procedures did."""
+    active = history.active
+    for plan in history.plans:
+        if plan.to and plan.invoked <= episode.until and plan.step_ok("promote", "switch-names"):
+            active = plan.to
+    return active
+
+
+def behind_boot_rules(history: History, episode: Episode) -> bool:
+    """Whether the active database booted with every Framework subnet rejected, as it is meant to.
+
+    Only a procedure lets them in again; without one nothing has to recover.
+    """
+    if history.topology.return_fence != "boot-deny" or episode.plan is not None:
+        return False
+    dbms = history.topology.dbms(_active(history, episode)).id
+    boots = [e.t for e in history.vms.get(dbms, ()) if e["state"] == "on"]
+    return any(episode.since <= t <= episode.until for t in boots)

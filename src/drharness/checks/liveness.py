@@ -5,9 +5,11 @@ from __future__ import annotations
 from drharness.checks.episodes import (
     Episode,
     alive,
+    behind_boot_rules,
     cut_off,
     episodes,
     judged_regions,
+    link_cut,
     ns,
     proxies,
 )
@@ -33,10 +35,11 @@ def _rel(episode: Episode, t: int) -> str:
 def writes_recover(history: History) -> Findings:
     """L1. Writes go through again in every living region within the RTO bound.
 
-    Premise: a procedure was run, or all faults were healed. Rule: through each region whose
-    serving proxy is alive and not cut off from the active region, a write is acknowledged (in the
-    new epoch, if one was begun) and read back; writes don't stop again. A procedure that failed
-    or refused is named.
+    Premise: a procedure was run, or all faults were healed but those that pass by themselves, and
+    the active database did not boot behind rules that only a procedure removes. Rule: through each
+    region whose serving proxy is alive and not cut off from the active region, a write is
+    acknowledged (in the new epoch, if one was begun) and read back; writes don't stop again. A
+    procedure that failed or refused is named.
     Slack: eps and two sampling intervals on the profile's rto_bound, and the host's own stalls.
     """
     found = episodes(history)
@@ -46,7 +49,7 @@ def writes_recover(history: History) -> Findings:
     findings, judged = [], False
     for episode, since in due:
         until = min(episode.until, since + ns(history.profile.rto_bound))
-        if _may_refuse(episode):
+        if _may_refuse(episode) or behind_boot_rules(history, episode):
             continue
         for region in judged_regions(history, episode, since=since, until=until):
             judged = True
@@ -165,15 +168,20 @@ def reads_go_on(history: History) -> Findings:
     findings, judged = [], False
     for episode in found:
         for region in history.topology.regions:
-            through = [
-                p
-                for p in proxies(history, region)
-                if alive(history, p, episode.since, _normal(history, episode, region))
-            ]
+            through = _untouched(history, episode, region)
             if through:
                 judged = True
                 findings += _region_reads(history, episode, region, through)
     return findings if judged else NotExercised("no region kept a living proxy")
+
+
+def _untouched(history: History, episode: Episode, region: str) -> list[str]:
+    """Proxies that no fault touched, nor the links on which clients of their pair come to them."""
+    since, until = episode.since, _normal(history, episode, region)
+    pair = [vm.id for vm in history.topology.vms_of(region, "application")]
+    if link_cut(history, pair, since=since, until=until):
+        return []
+    return [p for p in proxies(history, region) if alive(history, p, since, until)]
 
 
 def _normal(history: History, episode: Episode, region: str) -> int:
