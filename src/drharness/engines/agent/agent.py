@@ -27,6 +27,13 @@ from drharness.engines.agent.stalls import StallWatch
 TOOLS = "/run/drharness/bin"
 PATH = f"{TOOLS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+_ENVIRONMENT = {
+    "PATH": PATH,
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "XTABLES_LOCKFILE": "/run/xtables.lock",
+}
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -55,13 +62,7 @@ class Agent(Init):
         super().__init__()
         self.identity = identity
         self._become, self._cut_outgoing = become, cut_outgoing
-        self.environment = {
-            "PATH": PATH,
-            "HOME": "/root",
-            "LANG": "C.UTF-8",
-            "HOSTNAME": identity.vm,
-            "XTABLES_LOCKFILE": "/run/xtables.lock",
-        }
+        self.environment = {**_ENVIRONMENT, "HOSTNAME": identity.vm}
         os.environ.clear()  # a function called here runs its programs as a command would
         os.environ.update(self.environment)
         self._log = open_log(f"{LOG_DIR}/agent.log")
