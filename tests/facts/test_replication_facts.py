@@ -126,7 +126,7 @@ def test_a_statement_timeout_ends_no_synchronous_wait(sync_pair: Pair) -> None:
     run(work())
 
 
-# Whether there is a transaction_timeout (new in 17), and whether it ends the wait (15 to 18 measured).
+# Whether there is a transaction_timeout (new in 17) and it ends the wait; measured on 15 to 18.
 TRANSACTION_TIMEOUT_ENDS_THE_WAIT = {15: None, 17: False}
 
 
