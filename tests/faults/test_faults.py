@@ -8,6 +8,7 @@ from drharness import faults
 from drharness.faults import (
     ComponentFrozen,
     ComponentKilled,
+    Delay,
     DnsDown,
     FirewallLeftBehind,
     FirewallLostAtReboot,
@@ -16,7 +17,9 @@ from drharness.faults import (
     FirewallWrongSource,
     LinkCut,
     LongReader,
+    Loss,
     ManagementCut,
+    Rate,
     RegionDown,
     RegionsCut,
     SlotLost,
@@ -52,6 +55,9 @@ VALUES = [
     SlotLost(),
     StandbyLagging("replay", seconds=1.5),
     StrayWalReceiver(),
+    Delay(seconds=0.1),
+    Loss(share=0.5),
+    Rate(bits_per_s=1e6, both_ways=False),
 ]
 
 

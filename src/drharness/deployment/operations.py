@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from drharness.deployment import provision
+from drharness.deployment.conditions import Conditions
 from drharness.deployment.cuts import Cuts
 from drharness.engines.client import RemoteError, result
-from drharness.engines.protocol import Cut, Machine, Machines
+from drharness.engines.protocol import Cut, Machine, Machines, Shape
 from drharness.errors import DrHarnessError, EngineLost, Unmanaged
 from drharness.history import store
 from drharness.history.event import Data
@@ -33,7 +34,7 @@ _PORTS = {
 NOT_YET = (RemoteError, EngineLost)
 
 
-class Operations:
+class Operations(Conditions):
     """Operations on one deployment.
 
     :ivar topology: what it consists of
@@ -55,6 +56,7 @@ class Operations:
         self.evidence = evidence
         self._machines = machines
         self._cuts = Cuts(machines, recorder)
+        self._shapes: list[Shape] = []
         self._told: set[str] = set()
 
     # -- machines --------------------------------------------------------------------------
@@ -68,7 +70,7 @@ class Operations:
         return self.machine(vm).is_on
 
     def lost(self) -> dict[str, str]:
-        """VMs that ended though nobody powered them off, each with how; recorded once.
+        """VMs and shapes that ended though nobody ended them, each with how; recorded once.
 
         Such a run proves nothing.
         """
@@ -87,7 +89,7 @@ class Operations:
         if found:
             ended = ", ".join(f"{vm} {how}" for vm, how in sorted(found.items()))
             raise EngineLost(
-                f"nobody powered it off: {ended}. Was its agent killed, or this host out of memory?"
+                f"nobody ended it: {ended}. Was its agent killed, or this host out of memory?"
             )
 
     def power_off(self, *vms: str, cause: str = "", managed: bool = False) -> None:

@@ -69,10 +69,45 @@ Cut = RegionCut | VmCut | PacketCut
 
 
 @dataclass(frozen=True)
+class RegionDelay:
+    """What goes from one region's network to the other's arrives ``seconds`` later; one way."""
+
+    source: str
+    target: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RegionLoss:
+    """That share (0 to 1) of the packets from one region to the other is lost; one way."""
+
+    source: str
+    target: str
+    share: float
+
+
+@dataclass(frozen=True)
+class RegionRate:
+    """From one region to the other passes that much and no more, in bits per second; one way."""
+
+    source: str
+    target: str
+    bits_per_s: float
+
+
+Shape = RegionDelay | RegionLoss | RegionRate
+
+# Powers that only some faults need: names of steps of ``Engine.probe``.
+QUEUES, STATISTIC, RATES, FAKETIME = "NFQUEUE", "statistic", "htb and u32", "libfaketime"
+POWER_OF = {RegionDelay: QUEUES, RegionLoss: STATISTIC, RegionRate: RATES}
+
+
+@dataclass(frozen=True)
 class ProbeStep:
     """One line of ``drharness doctor``: a power, whether it is there, what to do if not.
 
     :ivar required: the engine cannot run without it; else only some faults need it
+    :ivar detail: the reason, then ``" -- way out: "`` and what to do; of a library its path
     """
 
     name: str
@@ -124,7 +159,7 @@ class Machines(Protocol):
 
     @property
     def lost(self) -> Mapping[str, str]:
-        """VMs that ended though nobody powered them off (for want of memory, say), and how."""
+        """What ended though nobody ended it (for want of memory, say), and how: VMs, shapes."""
 
     def machine(self, vm: str) -> Machine:
         """The VM of that id."""
@@ -149,6 +184,24 @@ class Machines(Protocol):
 
     def heal(self, cut: Cut) -> None:
         """Undo that cut and only that."""
+
+    def shape(self, shape: Shape) -> None:
+        """Delay, lose or limit what goes between regions, over established connections too.
+
+        :raises RemoteError: it cannot be done; nothing was changed
+        """
+
+    def unshape(self, shape: Shape) -> None:
+        """Undo that shape and only that."""
+
+    def limit_disk(self, vm: str, free: int | None) -> None:
+        """Leave a VM's disk that many free bytes, rounded up to pages; None: all of its size.
+
+        What is on the disk stays. Of a VM that is powered off too.
+        """
+
+    def power(self, name: str) -> ProbeStep:
+        """Whether this host has a power that not every deployment needs (see ``POWER_OF``)."""
 
     def down(self) -> None:
         """End everything; nothing is left but the evidence when this returns."""

@@ -18,11 +18,13 @@ from drharness.faults.rules import (
     FirewallWrongOrder,
     FirewallWrongSource,
 )
+from drharness.faults.shape import Delay, Loss, Rate
 from drharness.faults.vm import RegionDown, VmDown, VmFrozen, VmRebooted
 
 BY_NAME: Mapping[str, type[Fault]] = {
     "component-frozen": ComponentFrozen,
     "component-killed": ComponentKilled,
+    "delay": Delay,
     "dns-down": DnsDown,
     "firewall-left-behind": FirewallLeftBehind,
     "firewall-lost-at-reboot": FirewallLostAtReboot,
@@ -31,7 +33,9 @@ BY_NAME: Mapping[str, type[Fault]] = {
     "firewall-wrong-source": FirewallWrongSource,
     "link-cut": LinkCut,
     "long-reader": LongReader,
+    "loss": Loss,
     "management-cut": ManagementCut,
+    "rate": Rate,
     "region-down": RegionDown,
     "regions-cut": RegionsCut,
     "slot-lost": SlotLost,
@@ -47,6 +51,7 @@ __all__ = [
     "BY_NAME",
     "ComponentFrozen",
     "ComponentKilled",
+    "Delay",
     "DnsDown",
     "FirewallLeftBehind",
     "FirewallLostAtReboot",
@@ -56,7 +61,9 @@ __all__ = [
     "Guard",
     "LinkCut",
     "LongReader",
+    "Loss",
     "ManagementCut",
+    "Rate",
     "Receipt",
     "RegionDown",
     "RegionsCut",

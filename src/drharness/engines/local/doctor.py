@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from drharness.engines.local import netlink, syscalls
+from drharness.engines.local import faketime, netlink, queueing, shaping, syscalls
 from drharness.engines.local.netlink import Netlink
-from drharness.engines.protocol import ProbeStep
-from drharness.kernel import proc
+from drharness.engines.protocol import FAKETIME, QUEUES, RATES, STATISTIC, ProbeStep
+from drharness.kernel import proc, validate
 
 Report = Callable[[ProbeStep], None]
 _ASIDE = " -- way out: "
@@ -77,10 +78,9 @@ def _attempt(
     try:
         action()
     except (OSError, RuntimeError) as error:
-        reasons = known if required else ""
         detail = f"{error}"
-        if reasons and _ASIDE not in detail:
-            detail += _ASIDE + reasons
+        if known and _ASIDE not in detail:
+            detail += _ASIDE + known
         report(ProbeStep(name, False, required, detail))
         if required:
             os._exit(0)
@@ -131,11 +131,39 @@ def _nested() -> None:
 def _iptables() -> None:
     if not proc.which("iptables"):
         raise OSError("iptables is not installed" + _ASIDE + "`sudo apt-get install iptables`")
-    rule = ["-p", "tcp", "--dport", "5432", "--src", "10.81.1.0/24", "-j", "REJECT"]
+    _append("INPUT", "-p tcp --dport 5432 --src 10.81.1.0/24 -j REJECT")
+
+
+def _append(chain: str, rule: str) -> None:
     env = {"PATH": proc.path_with_sbin(), "XTABLES_LOCKFILE": "/tmp/xtables.lock"}
-    done = proc.run(["iptables", "-A", "INPUT", *rule], env=env, check=False)
+    done = proc.run(["iptables", "-A", chain, *rule.split()], env=env, check=False)
     if not done.ok:
         raise OSError(done.output.strip()[:200])
+
+
+_NETWORKS = ("10.81.0.0/16", "10.82.0.0/16")
+
+
+def _packet_queue() -> None:
+    queueing.bind(1).close()
+    _append("FORWARD", shaping.queue_rule(*_NETWORKS, 1))
+
+
+def _statistic() -> None:
+    _append("FORWARD", shaping.loss_rule(*_NETWORKS, 0.5))
+
+
+def _rates() -> None:
+    with Netlink() as link:
+        bridge = netlink.index_of("br0")
+        link.add_classes(bridge)
+        link.flush()
+        link.add_limit(bridge, 1, _NETWORKS[0], bits_per_s=1e6)
+        link.flush()
+
+
+def _faketime() -> None:
+    faketime.library()
 
 
 def _enter() -> None:
@@ -183,6 +211,17 @@ def _steps(report: Report) -> None:
     ]
     for name, action in required:
         _attempt(report, name, action, known, required=True)
+    for name, (action, way_out) in _OPTIONAL.items():
+        _attempt(report, name, action, way_out, required=False)
+
+
+_MODULE = "`sudo modprobe {}`, or a kernel that has it"
+_OPTIONAL: dict[str, tuple[Callable[[], object], str]] = {
+    QUEUES: (_packet_queue, _MODULE.format("-a nfnetlink_queue xt_NFQUEUE")),
+    STATISTIC: (_statistic, _MODULE.format("xt_statistic")),
+    RATES: (_rates, _MODULE.format("-a sch_htb cls_u32")),
+    FAKETIME: (_faketime, "`sudo apt-get install libfaketime`"),
+}
 
 
 def probe() -> list[ProbeStep]:
@@ -199,6 +238,18 @@ def probe() -> list[ProbeStep]:
     if not done.ok or not steps:
         steps.append(ProbeStep("probe", False, True, done.output.strip()[-500:]))
     return steps
+
+
+@functools.cache
+def _powers() -> dict[str, ProbeStep]:
+    return {step.name: step for step in probe()}
+
+
+def power(name: str) -> ProbeStep:
+    """One of the steps that only some faults need; the host is asked once per process."""
+    validate.choice("power", name, _OPTIONAL)
+    missing = ProbeStep(name, False, False, "it was not tried" + _ASIDE + "see `drharness doctor`")
+    return _powers().get(name, missing)
 
 
 def _write_step(step: ProbeStep) -> None:

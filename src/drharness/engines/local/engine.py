@@ -24,7 +24,16 @@ from drharness.engines.client import AgentMachine, Dispatcher, Link, close_quiet
 from drharness.engines.local import doctor
 from drharness.engines.local.machine import MachineSpec
 from drharness.engines.local.outer import Network, OuterSpec
-from drharness.engines.protocol import Cut, PacketCut, ProbeStep, RegionCut, Site
+from drharness.engines.protocol import (
+    Cut,
+    PacketCut,
+    ProbeStep,
+    RegionCut,
+    RegionDelay,
+    RegionLoss,
+    Shape,
+    Site,
+)
 from drharness.errors import DrHarnessError, EngineLost, StartupFailed
 from drharness.kernel import proc
 from drharness.kernel.waiting import scaled
@@ -184,6 +193,8 @@ class LocalMachines:
             for vm in self._machines.values():
                 if vm.is_on:
                     self.lost[vm.id] = "ended with all others"
+        elif message["event"] == "shape_exit":
+            self.lost[message["shape"]] = f"ended with status {message['status']}"
         elif message["event"] == "vm_exit":
             self.lost[message["vm"]] = f"ended with status {message['status']}"
             self._machines[message["vm"]].detach()
@@ -293,6 +304,44 @@ class LocalMachines:
         fields = {"port": cut.port, "how": cut.how, "answers": cut.answers}
         source = self._site.topology.vm(cut.source).address
         return target.submit("filter", timeout=5.0, name=name, source=source, **fields)
+
+    def shape(self, shape: Shape) -> None:
+        """Delay, lose or limit what goes between regions, over established connections too."""
+        self._set_shape(shape, on=True)
+
+    def unshape(self, shape: Shape) -> None:
+        """Undo that shape and only that."""
+        self._set_shape(shape, on=False)
+
+    def _set_shape(self, shape: Shape, *, on: bool) -> None:
+        source, target = (self._site.topology.number(r) for r in (shape.source, shape.target))
+        if isinstance(shape, RegionDelay):
+            kind, value = "delay", shape.seconds
+        elif isinstance(shape, RegionLoss):
+            kind, value = "loss", shape.share
+        else:
+            kind, value = "rate", shape.bits_per_s
+        answer = self._outer.submit(
+            "shape",
+            label=f"{kind} {shape.source} -> {shape.target}",
+            kind=kind,
+            source=addresses.network(source),
+            target=addresses.network(target),
+            bridge=f"br-{target}",
+            number=16 * source + target,
+            value=value,
+            on=on,
+        )
+        result(answer, f"{shape}", 5.0)
+
+    def limit_disk(self, vm: str, free: int | None) -> None:
+        """Leave a VM's disk that many free bytes; None: all of its size."""
+        answer = self._outer.submit("limit_disk", vm=self._site.topology.vm(vm).id, free=free)
+        result(answer, f"disk of {vm}", 5.0)
+
+    def power(self, name: str) -> ProbeStep:
+        """Whether this host has a power that not every deployment needs."""
+        return doctor.power(name)
 
     def down(self) -> None:
         """End everything; nothing is left but the evidence when this returns."""

@@ -37,6 +37,7 @@ PRELOAD = (
     "drharness.dns.resolver:main",
     "drharness.dns.server:main",
     "drharness.firewall.iptables:apply",
+    "drharness.engines.agent.measure:round_trip",
     "drharness.engines.agent.reach:probe",
 )
 

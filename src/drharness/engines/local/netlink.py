@@ -1,11 +1,13 @@
 """Links, addresses, routes, rules and queues by raw rtnetlink: milliseconds, no program needed.
 
-Message layouts: rtnetlink(7), linux/rtnetlink.h, linux/if_link.h, linux/fib_rules.h. Requests are
-queued and sent as one batch by :meth:`Netlink.flush`.
+Message layouts: rtnetlink(7), linux/rtnetlink.h, linux/if_link.h, linux/fib_rules.h,
+linux/pkt_sched.h, linux/pkt_cls.h. Requests are queued and sent as one batch by
+:meth:`Netlink.flush`.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -20,6 +22,14 @@ _IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_NAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 10, 18, 28
 _BLACKHOLE_RULE = 6
 _ROOT = 0xFFFFFFFF
+_NEWCLASS, _DELCLASS, _NEWFILTER, _DELFILTER = 40, 41, 44, 45
+_CLASSES = 1 << 16  # handle 1: of the qdisc that limits; class 1:N is the limit of network N
+_ETHERNET = 1  # link layer of a rate: with it the kernel needs no rate table
+_IPV4 = 0x0800
+_SOURCE_OFFSET = 12  # of the source address in an IPv4 header
+_BURST_S, _BURST = 0.01, 16_000  # what may pass at once: bytes of that time, or that many
+_QUEUE_S, _QUEUE = 0.1, 80_000  # what may wait, likewise; more than one segment of 64 KiB
+ABSENT = (errno.ENOENT, errno.EINVAL)  # removing what is not there
 
 
 def _attribute(kind: int, value: bytes | str | int) -> bytes:
@@ -183,3 +193,58 @@ class Netlink:
             )
         else:
             self._add(f"stop discard on {index}", _DELQDISC, body)
+
+    def add_classes(self, index: int) -> None:
+        """Prepare an interface for :meth:`add_limit`; what has no limit passes as before."""
+        init = _attribute(2, struct.pack("=IIIII", 3, 10, 0, 0, 0))  # TCA_HTB_INIT, version 3
+        body = _queueing(index, _CLASSES, _ROOT) + _attribute(1, "htb") + _attribute(2, init)
+        self._add(f"htb on {index}", _NEWQDISC, body, CREATE | EXCLUSIVE)
+
+    def remove_classes(self, index: int) -> None:
+        """Undo :meth:`add_classes`, with all limits."""
+        self._add(f"no htb on {index}", _DELQDISC, _queueing(index, _CLASSES, _ROOT))
+
+    def add_limit(self, index: int, number: int, source: str, *, bits_per_s: float) -> None:
+        """What the interface sends of a network (CIDR) passes at that rate at most.
+
+        :param number: of the limit, 1 to 0xFFFE
+        """
+        rate, child = bits_per_s / 8, _CLASSES | number
+        burst = max(_BURST, int(rate * _BURST_S))
+        spec = struct.pack("=BBHhHI", 0, _ETHERNET, 0, 0, 0, int(rate))
+        ticks = min(0xFFFFFFFF, int(burst / rate * 1e9) >> 6)  # PSCHED_SHIFT: units of 64 ns
+        options = struct.pack("=12s12sIIIII", spec, spec, ticks, ticks, _BURST, 0, 0)
+        body = _queueing(index, child, _CLASSES) + _attribute(1, "htb")
+        self._add(
+            f"class {number}", _NEWCLASS, body + _attribute(2, _attribute(1, options)), CREATE
+        )
+        waiting = _attribute(2, struct.pack("=I", max(_QUEUE, int(rate * _QUEUE_S))))
+        body = _queueing(index, (number + 1) << 16, child) + _attribute(1, "bfifo")
+        self._add(f"queue {number}", _NEWQDISC, body + waiting, CREATE)
+        network, bits = source.split("/")
+        mask = socket.inet_aton(netmask(int(bits)))
+        key = struct.pack("=4s4sii", mask, socket.inet_aton(network), _SOURCE_OFFSET, 0)
+        select = struct.pack("=BBBxHHhhI", 1, 0, 1, 0, 0, 0, 0, 0) + key  # terminal, one key
+        info = _attribute(1, child) + _attribute(5, select)
+        body = _queueing(index, 0, _CLASSES, info=_filter(number))
+        filtering = body + _attribute(1, "u32") + _attribute(2, info)
+        self._add(f"filter {source}", _NEWFILTER, filtering, CREATE | EXCLUSIVE)
+
+    def remove_limit(self, index: int, number: int) -> None:
+        """Undo that :meth:`add_limit` and only that."""
+        body = _queueing(index, 0, _CLASSES, info=_filter(number))
+        self._add(f"no filter {number}", _DELFILTER, body)
+        self._add(f"no class {number}", _DELCLASS, _queueing(index, _CLASSES | number, _CLASSES))
+
+
+def _queueing(index: int, handle: int, parent: int, *, info: int = 0) -> bytes:
+    return struct.pack("=BBHiIII", 0, 0, 0, index, handle, parent, info)
+
+
+def _filter(priority: int) -> int:
+    return priority << 16 | socket.htons(_IPV4)
+
+
+def netmask(bits: int) -> str:
+    """``255.255.0.0`` for 16."""
+    return socket.inet_ntoa(struct.pack("!I", 0xFFFFFFFF << (32 - bits) & 0xFFFFFFFF))

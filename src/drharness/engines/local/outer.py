@@ -22,6 +22,10 @@ from drharness.engines.agent.process import Process
 from drharness.engines.local import machine, netlink, syscalls
 from drharness.engines.local.machine import MachineSpec, Place
 from drharness.engines.local.netlink import Netlink
+from drharness.engines.local.shaping import Shaper
+
+_DISK_SIZE = 1 << 30  # bytes, of each VM; memory is used only for what is written
+_QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
 
 class Network(msgspec.Struct):
@@ -61,7 +65,10 @@ class Outer(Init):
         self._pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._build_networks()
         for one in spec.machines:
+            self._mount_disk(one.id)
             machine.build_disk(self._disk(one.id), one, spec.hosts, spec.nameserver)
+        lock = f"{spec.run}/disks/xtables.lock"
+        shaper = Shaper(self, self._netlink, lock=lock, broken=self._shape_ended)
         gc.collect()
         gc.freeze()
         self.operations = {
@@ -70,10 +77,28 @@ class Outer(Init):
             "cable": self._cable,
             "into": self._into,
             "between": self._between,
+            "shape": shaper.operate,
+            "limit_disk": self._limit_disk,
         }
 
     def _disk(self, vm: str) -> str:
         return f"{self._spec.run}/disks/{vm}"
+
+    def _mount_disk(self, vm: str) -> None:
+        """A file system of its own: one that is full leaves the others their room."""
+        os.mkdir(self._disk(vm))
+        options = f"size={_DISK_SIZE},mode=755"
+        syscalls.mount("tmpfs", self._disk(vm), "tmpfs", _QUIET, options)
+
+    def _limit_disk(self, request: Request) -> None:
+        disk, free = self._disk(request["vm"]), request["free"]
+        size = _DISK_SIZE
+        if free is not None:
+            now = os.statvfs(disk)
+            pages = now.f_blocks - now.f_bfree + -(-free // now.f_frsize)
+            size = min(pages * now.f_frsize, _DISK_SIZE)
+        syscalls.mount("tmpfs", disk, "tmpfs", syscalls.MS_REMOUNT | _QUIET, f"size={size}")
+        request.reply(True)
 
     def _build_networks(self) -> None:
         self._netlink.set_link(1, up=True)
@@ -115,6 +140,9 @@ class Outer(Init):
         theirs.close()
         request.reply(True, fds=(ours.fileno(),))
         ours.close()
+
+    def _shape_ended(self, label: str, status: int) -> None:
+        self._tell({"event": "shape_exit", "shape": label, "status": status})
 
     def _tell(self, event: dict[str, object]) -> None:
         try:
@@ -172,9 +200,8 @@ def _prepare_file_systems(run: str) -> None:
     syscalls.mount(logs, logs, None, syscalls.MS_BIND)
     syscalls.set_read_only("/", recursive=True)
     syscalls.set_read_only(logs, read_only=False)
-    quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV
-    syscalls.mount("tmpfs", disks, "tmpfs", quiet, "size=2g,mode=755")
-    syscalls.mount("proc", "/proc", "proc", quiet | syscalls.MS_NOEXEC)
+    syscalls.mount("tmpfs", disks, "tmpfs", _QUIET, "size=1m,mode=755")
+    syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
 
 
 def _enter_namespaces() -> None:
