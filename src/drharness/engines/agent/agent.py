@@ -71,9 +71,12 @@ class Agent(Init):
         self._spawned: dict[str, Process] = {}
         self._parents: dict[str, Channel] = {}
         self.services = Services(self, self.environment, become, self._start_component)
-        self.operations = {
+        self.operations = self._handlers()
+
+    def _handlers(self) -> dict[str, Callable[[Request], None]]:
+        return {
             "boot": self._boot,
-            "run": lambda r: work.run_command(self, r, self.environment, become),
+            "run": lambda r: work.run_command(self, r, self.environment, self._become),
             "call": lambda r: work.call_function(self, r, self._log),
             "start": self._start,
             "stop": lambda r: r.reply(self.services.stop(r["name"], r.get("signal", 9))),
