@@ -60,7 +60,9 @@ def test_a_refused_change_changes_nothing(server: DnsServer, path: str) -> None:
 def test_an_unknown_verb_is_refused_with_the_known_ones(server: DnsServer, path: str) -> None:
     from drharness.dns import channel
 
-    with pytest.raises(UsageError, match="expected one of queries, set, stats, zone, got 'sett'"):
+    with pytest.raises(
+        UsageError, match="expected one of misbehave, queries, set, stats, zone, got 'sett'"
+    ):
         asyncio.run(channel.call(path, "sett"))
 
 

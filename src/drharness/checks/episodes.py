@@ -1,8 +1,9 @@
 """Episodes: a disturbance (faults, a procedure, or both) and the time in which to overcome it.
 
-A fault opens a new episode once the one before is over: its procedure has ended, or all its faults
-are healed. A procedure opens one only if the one before already succeeded and nothing broke since;
-one that was merely run again and found nothing to do belongs to none.
+A fault opens a new episode once the one before is over: its procedure has succeeded, or all its
+faults are healed. While something is broken and a procedure has failed, it is one more to overcome.
+A procedure opens one only if the one before already succeeded and nothing broke since; one that was
+merely run again and found nothing to do belongs to none.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from drharness.history.view import NS, History
 
 # What these break nobody has to heal: it is started again, and recovery is due at once.
 PASSING = ("component_killed", "vm_rebooted")
+# Faults that name a VM and leave its components alone: only what they are told of names is other.
+_SPARING = frozenset({"resolver_policy"})
 
 
 def ns(seconds: float) -> int:
@@ -106,11 +109,11 @@ def _only_repeats(current: Episode, item: Fault | Plan) -> bool:
 
 def _opens_another(current: Episode, item: Fault | Plan) -> bool:
     plan, t = current.plan, item.invoked
-    over = plan is not None and plan.ended is not None and plan.ended <= t
+    over = plan is None or (plan.ended is not None and plan.ended <= t)
+    succeeded = over and plan is not None and plan.type == "ok"
     if isinstance(item, Plan):
-        return over and plan is not None and plan.type == "ok"
-    healed = bool(current.faults) and not any(f.in_force(t) for f in current.faults)
-    return over or (plan is None and healed)
+        return succeeded
+    return succeeded or (over and not any(f.in_force(t) for f in current.faults))
 
 
 def old_epoch(history: History, t: int) -> str:
@@ -160,7 +163,7 @@ def _is_over(history: History, fault: Fault, t: int) -> bool:
 
 def _hits(fault: Fault, component: str, vm: str, region: str) -> bool:
     """Whether a fault touched a process; a cut is of networks: who is cut off still runs."""
-    if "cut" in fault.f:
+    if "cut" in fault.f or fault.f in _SPARING:
         return False
     whole_region = fault.f == "region_down" and fault.names(region)
     return whole_region or fault.names(component) or fault.names(vm)

@@ -1,8 +1,8 @@
 """What a caching resolver remembers, and for how long. Pure but for the clock handed in.
 
 Time counts from the moment the question was sent, so nothing is kept longer than the authority
-allowed. ``Policy`` is the one place that decides how long; a resolver that floors or caps TTLs,
-keeps answers for ever or serves stale ones is another policy.
+allowed. :class:`Policy` is the one place that decides how long; one that floors or caps TTLs,
+keeps answers for ever or serves stale ones can be put in its place at any time.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from drharness.dns import codec, names, rdata
+from drharness.kernel import validate
 
 MAX_ENTRIES = 10_000
+MAX_TTL = 2**31 - 1  # RFC 2181, section 8: about 68 years
+STALE_TTL = 30  # what RFC 8767, section 4, recommends for a stale answer
+POLICIES = ("cap", "floor", "forever", "honour", "serve-stale")
 _FIXED = struct.Struct("!HHIH")
 _LONG = struct.Struct("!I")
 
@@ -43,20 +47,47 @@ class Answer:
         """No such name, or no such data."""
         return self.rcode == 3 or (self.rcode == 0 and not self.counts[0])
 
+    @property
+    def usable(self) -> bool:
+        """Says something of the name; what is no answer is never kept."""
+        return self.rcode in (0, 3)
 
-class Policy(Protocol):
-    """How long a resolver keeps what it was told."""
+
+@dataclass(frozen=True)
+class Policy:
+    """How long a resolver keeps what it was told, and what it then says of it.
+
+    :ivar how: ``honour``: exactly as long as the authority says; ``floor``: at least, ``cap``: at
+        most ``seconds``; ``forever``; ``serve-stale``: as ``honour``, but while upstream gives no
+        answer, answers that ended at most ``seconds`` ago are given again (RFC 8767)
+    """
+
+    how: str = "honour"
+    seconds: float = 0.0
 
     def keep(self, answer: Answer) -> float:
         """Seconds; 0: not at all."""
+        if not answer.usable:
+            return 0.0
+        if self.how == "forever":
+            return MAX_TTL
+        if self.how == "floor":
+            return max(answer.ttl, self.seconds)
+        return min(answer.ttl, self.seconds) if self.how == "cap" else answer.ttl
+
+    @property
+    def stale(self) -> float:
+        """Seconds for which an answer that has ended may be given again."""
+        return self.seconds if self.how == "serve-stale" else 0.0
 
 
-class Honour:
-    """Exactly as long as the authority says."""
+def policy(how: str, seconds: float = 0.0) -> Policy:
+    """The policy of that name.
 
-    def keep(self, answer: Answer) -> float:
-        """The answer's own TTL."""
-        return answer.ttl
+    :raises UsageError: no such policy, or not a number of seconds that a TTL can be
+    """
+    validate.choice("how", how, POLICIES)
+    return Policy(how, validate.number("seconds", seconds, low=0, high=MAX_TTL))
 
 
 def read(reply: bytes) -> Answer:
@@ -100,11 +131,16 @@ def _skip(message: bytes, at: int) -> int:
 
 @dataclass(frozen=True)
 class Entry:
-    """An answer in the cache; ``asked`` and ``until`` are instants of the cache's clock."""
+    """An answer in the cache: asked for at an instant of its clock, ``kept`` seconds from then."""
 
     answer: Answer
     asked: float
-    until: float
+    kept: float
+
+    @property
+    def until(self) -> float:
+        """The instant from which it counts no longer."""
+        return self.asked + self.kept
 
 
 class Cache:
@@ -112,26 +148,41 @@ class Cache:
 
     def __init__(self, clock: Callable[[], float], policy: Policy) -> None:
         """:param clock: seconds, never going back"""
-        self.clock, self._policy = clock, policy
+        self.clock, self.policy = clock, policy
         self._entries: dict[Key, Entry] = {}
+
+    def follow(self, policy: Policy) -> None:
+        """Decide by another policy, also about the answers that are kept now."""
+        living = {key: entry for key in [*self._entries] if (entry := self.get(key))}
+        self.policy, self._entries = policy, {}
+        for key, entry in living.items():
+            self.put(key, entry.answer, asked=entry.asked)
 
     def get(self, key: Key) -> Entry | None:
         """The entry for a question while it lasts."""
         entry = self._entries.get(key)
         if entry is None or self.clock() < entry.until:
             return entry
-        del self._entries[key]
+        if self.clock() >= entry.until + self.policy.stale:
+            del self._entries[key]
         return None
+
+    def get_stale(self, key: Key) -> Entry | None:
+        """An entry that has ended, if the policy lets it be given again."""
+        entry = self._entries.get(key)
+        if entry is None or self.clock() >= entry.until + self.policy.stale:
+            return None
+        return entry
 
     def put(self, key: Key, answer: Answer, *, asked: float) -> None:
         """Keep an answer to a question that was sent at ``asked``, if the policy keeps it."""
-        until = asked + self._policy.keep(answer)
-        if until <= self.clock():
+        entry = Entry(answer, asked, self.policy.keep(answer))
+        if not answer.usable or entry.until + self.policy.stale <= self.clock():
             return
         self._entries.pop(key, None)
         if len(self._entries) >= MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
-        self._entries[key] = Entry(answer, asked, until)
+        self._entries[key] = entry
 
     def flush(self, name: bytes | None = None) -> int:
         """Forget everything, or one name's answers; how many were there."""
@@ -167,9 +218,16 @@ def values(key: Key, answer: Answer) -> list[str]:
     return [r["value"] for r in rdata.decode(message)["answers"] if r["type"] == wanted]
 
 
-def aged(answer: Answer, age: float) -> bytes:
-    """``body`` with the seconds that remain of every TTL: never more than is left."""
+def aged(answer: Answer, age: float, kept: float) -> bytes:
+    """``body`` with the seconds that remain of every TTL: never more than is left.
+
+    :param kept: seconds that the answer is kept; if that is not its own TTL, no TTL in it may be
+        less, or more
+    """
     body = bytearray(answer.body)
     for offset, ttl in answer.ttls:
-        _LONG.pack_into(body, offset, max(0, int(ttl - age)))
+        given: float = ttl
+        if kept != answer.ttl:
+            given = max(ttl, kept) if kept > answer.ttl else min(ttl, kept)
+        _LONG.pack_into(body, offset, max(0, int(given - age)))
     return bytes(body)

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from drharness.dns import rdata
-from drharness.dns.zone import NOERROR, REFUSED, Found, RRset, Zone
+from drharness.dns.zone import NOERROR, NXDOMAIN, REFUSED, Found, RRset, Zone
 
 HEADER = struct.Struct("!HHHHHH")
 _FIXED = struct.Struct("!HHIH")
@@ -161,6 +161,17 @@ def answer(zone: Zone, query: Query, *, limit: int) -> bytes:
 def failure(query: Query, rcode: int, *, flags: int = 0) -> bytes:
     """A reply with the question and nothing else (and OPT where it was asked)."""
     return _encode(query, Found(rcode), flags=flags, limit=LARGEST)
+
+
+def denial(zone: Zone, query: Query, *, limit: int) -> bytes:
+    """The authoritative reply that there is no such name, whatever the zone says."""
+    soa = _records(query, zone.origin, zone.soa)
+    return _encode(query, Found(NXDOMAIN, soa=True), flags=AA, limit=limit, soa=soa)
+
+
+def truncated(query: Query) -> bytes:
+    """An authoritative reply with TC set and no records, whatever would fit."""
+    return _encode(query, Found(NOERROR), flags=AA | TC, limit=LARGEST)
 
 
 def _encode(query: Query, found: Found, *, flags: int, limit: int, soa: bytes = b"") -> bytes:

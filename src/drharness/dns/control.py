@@ -19,28 +19,35 @@ RESOLVER = resolver.DEFAULTS["control"]
 
 
 async def change_records(
-    records: Mapping[str, Values], ttl: int | None = None, *, path: str = SERVER
+    records: Mapping[str, Values],
+    ttl: int | None = None,
+    *,
+    verify: bool = True,
+    path: str = SERVER,
 ) -> dict[str, Any]:
     """Change several names at once, and return only when the server answers so (asked over UDP).
 
     :param records: everything that each name is to hold: addresses, or ``{"ttl": s, "A": [...]}``;
         an empty list removes the name
     :param ttl: seconds for records that state none (default: the zone's)
+    :param verify: false: return when the change is stored, whatever the server answers
     :returns: ``{"serial", "changed": False if all was so already, "address", "port"}``
     :raises UsageError: records that cannot be served; nothing was changed
     :raises DrHarnessError: no server, it could not store the change, or it answers otherwise
     """
     done = await channel.call(path, "set", records=dict(records), ttl=ttl)
-    served = await _serial((done["address"], done["port"]), next(iter(records), ""), path)
-    if served != done["serial"]:
-        raise DrHarnessError(f"DNS: expected serial {done['serial']} served, got {served}.")
-    for name, values in records.items():
+    if not verify:
+        return done
+    for name, values in records.items():  # before the serial: what is answered says more
         if not isinstance(values, Mapping):
             await _verify(name, [v for v in values if ":" not in v], done)
+    served = await _serial((done["address"], done["port"]), path)
+    if served != done["serial"]:
+        raise DrHarnessError(f"DNS: expected serial {done['serial']} served, got {served}.")
     return done
 
 
-async def _serial(at: exchange.Server, name: str, path: str) -> int:
+async def _serial(at: exchange.Server, path: str) -> int:
     """The serial that a question for the zone's SOA record gets."""
     zone_name = (await channel.call(path, "zone"))["zone"]
     question = codec.question_of(names.to_wire(zone_name), rdata.SOA)
@@ -50,6 +57,8 @@ async def _serial(at: exchange.Server, name: str, path: str) -> int:
         said = rdata.decode(await exchange.ask(at, packet, timeout=1.0, tries=2))
     except (exchange.NoAnswer, rdata.BadMessage) as error:
         raise DrHarnessError(f"DNS: the changed server does not answer: {error}") from error
+    if not said["answers"]:
+        raise DrHarnessError(f"DNS: expected {zone_name}'s SOA record, got {said['rcode']}.")
     return int(said["answers"][0]["value"].split()[2])
 
 
@@ -110,6 +119,42 @@ async def cache(*, path: str = RESOLVER) -> list[dict[str, Any]]:
     bool, "rcode"}]``."""
     entries: list[dict[str, Any]] = (await channel.call(path, "cache"))["entries"]
     return entries
+
+
+async def misbehave(
+    how: str = "", *, seconds: float = 0.0, name: str | None = None, path: str = SERVER
+) -> dict[str, Any]:
+    """Make the server answer wrongly (see :mod:`drharness.dns.misbehaviour`), or rightly again.
+
+    It forgets that when it ends.
+
+    :param how: empty: rightly again
+    :param seconds: how late ``slow`` answers are
+    :param name: only for questions about this name
+    """
+    return await channel.call(path, "misbehave", how=how, seconds=seconds, name=name)
+
+
+async def policy(*, path: str = RESOLVER) -> dict[str, Any]:
+    """How long the resolver keeps answers: ``{"how", "seconds"}``."""
+    return await channel.call(path, "policy")
+
+
+async def set_policy(how: str, seconds: float = 0.0, *, path: str = RESOLVER) -> dict[str, Any]:
+    """Make the resolver keep answers otherwise (see :class:`drharness.dns.cache.Policy`), also
+    those that it keeps now; until it ends. Returns what :func:`policy` does."""
+    return await channel.call(path, "policy", how=how, seconds=seconds)
+
+
+async def probe(
+    name: str, server: str, *, over: str = "udp", patience: float = 1.0, port: int = 53
+) -> dict[str, Any]:
+    """Ask a server for a name's addresses once, over UDP or TCP and nothing else.
+
+    :param patience: seconds until silence is an answer too
+    :returns: as :func:`lookup`, and ``"tc"``: whether the answer was cut
+    """
+    return await stub.probe(name, server, over=over, timeout=patience, port=port)
 
 
 async def lookup(name: str, server: str = "127.0.0.1", port: int = 53) -> dict[str, Any]:

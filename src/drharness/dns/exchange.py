@@ -21,14 +21,19 @@ async def ask(server: Server, packet: bytes, *, timeout: float, tries: int) -> b
     :param timeout: seconds per try
     :raises NoAnswer: nothing came in time, or the host refused
     """
-    reply = await _udp(server, packet, timeout=timeout, tries=tries)
+    reply = await ask_udp(server, packet, timeout=timeout, tries=tries)
     if int.from_bytes(reply[2:4], "big") & codec.TC:
         return await ask_tcp(server, packet, timeout=timeout)
     return reply
 
 
-async def _udp(server: Server, packet: bytes, *, timeout: float, tries: int) -> bytes:
-    """All tries share a socket, so that a late answer to an early one still counts."""
+async def ask_udp(server: Server, packet: bytes, *, timeout: float, tries: int) -> bytes:
+    """The server's reply over UDP, truncated or not.
+
+    All tries share a socket, so that a late answer to an early one still counts.
+
+    :raises NoAnswer: nothing came in time, or the host refused
+    """
     loop = asyncio.get_running_loop()
     last = ""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

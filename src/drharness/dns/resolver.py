@@ -33,7 +33,7 @@ MAX_IN_FLIGHT = 1000
 class Resolver(Endpoint):
     """Answers from its cache or from upstream; SERVFAIL when upstream says nothing usable.
 
-    :ivar counts: queries, hits, upstream (queries sent), failed (no usable answer), unsent
+    :ivar counts: queries, hits, upstream (queries sent), failed (no usable answer), stale, unsent
     """
 
     def __init__(
@@ -50,8 +50,9 @@ class Resolver(Endpoint):
     ) -> None:
         """:param clock: seconds, never going back; what TTLs are counted on"""
         super().__init__(address, port, transport.Tcp(self._on_message))
-        self.cache = cache.Cache(clock, policy or cache.Honour())
+        self.cache = cache.Cache(clock, policy or cache.Policy())
         self.counts = {"queries": 0, "hits": 0, "upstream": 0, "failed": 0, "unsent": 0}
+        self.counts["stale"] = 0
         self._upstreams, self._rng = tuple(upstreams), rng
         self._timeout, self._tries = timeout, tries
         self._flights: dict[cache.Key, asyncio.Task[cache.Answer]] = {}
@@ -78,12 +79,19 @@ class Resolver(Endpoint):
         return {
             "flush": lambda request: {"flushed": self.flush(**request)},
             "cache": lambda request: {"entries": self.cache.listing()},
+            "policy": self._policy,
             "stats": lambda request: {
                 **self.counts,
                 "in_flight": len(self._flights),
                 "port": self.port,
             },
         }
+
+    def _policy(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell the policy; with ``how``, follow another one from now on."""
+        if request:
+            self.cache.follow(cache.policy(**request))
+        return {"how": self.cache.policy.how, "seconds": self.cache.policy.seconds}
 
     def _drain(self, sock: socket.socket) -> None:
         for _ in range(transport.DRAIN):
@@ -117,7 +125,7 @@ class Resolver(Endpoint):
         if entry is not None:
             self.counts["hits"] += 1
             age = self.cache.clock() - entry.asked
-            reply(_compose(query, entry.answer, age=age, limit=limit))
+            reply(_compose(query, entry.answer, age=age, kept=entry.kept, limit=limit))
             return
         task = asyncio.get_running_loop().create_task(self._fetch(query, reply, limit=limit))
         self._tasks.add(task)
@@ -137,9 +145,21 @@ class Resolver(Endpoint):
             answer = await asyncio.shield(flight)
         except (exchange.NoAnswer, rdata.BadMessage):
             self.counts["failed"] += 1
-            reply(codec.failure(query, codec.SERVFAIL, flags=codec.RA))
+            if not self._reply_stale(query, reply, limit=limit):
+                reply(codec.failure(query, codec.SERVFAIL, flags=codec.RA))
             return
-        reply(_compose(query, answer, age=0.0, limit=limit))
+        if answer.usable or not self._reply_stale(query, reply, limit=limit):
+            kept = self.cache.policy.keep(answer)
+            reply(_compose(query, answer, age=0.0, kept=kept, limit=limit))
+
+    def _reply_stale(self, query: codec.Query, reply: transport.Reply, *, limit: int) -> bool:
+        """Answer with what has ended, if there is such an answer and the policy allows it."""
+        entry = self.cache.get_stale((query.name, query.qtype))
+        if entry is None:
+            return False
+        self.counts["stale"] += 1
+        reply(_compose(query, entry.answer, age=0.0, kept=cache.STALE_TTL, limit=limit))
+        return True
 
     async def _ask(self, key: cache.Key) -> cache.Answer:
         """One question upstream; its answer is remembered unless a flush came in between."""
@@ -182,8 +202,10 @@ def _to_client(owner: Resolver, sock: socket.socket, client: tuple[str, int]) ->
     return reply
 
 
-def _compose(query: codec.Query, answer: cache.Answer, *, age: float, limit: int) -> bytes:
-    body = cache.aged(answer, age)
+def _compose(
+    query: codec.Query, answer: cache.Answer, *, age: float, kept: float, limit: int
+) -> bytes:
+    body = cache.aged(answer, age, kept)
     flags = codec.RA | answer.rcode
     return codec.compose(query, body, flags=flags, counts=answer.counts, limit=limit)
 

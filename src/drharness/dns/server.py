@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from drharness.components.environment import Environment
-from drharness.dns import channel, codec, options, transport, zonefile
+from drharness.dns import channel, codec, names, options, transport, zonefile
 from drharness.dns.endpoint import Endpoint
+from drharness.dns.misbehaviour import Misbehaviour, misbehaviour
 from drharness.dns.zone import Zone
 from drharness.kernel import clock
 
@@ -37,10 +38,11 @@ DEFAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A reply without its id, and the zone version that it is from."""
+    """A reply without its id, the zone version that it is from, and seconds to wait with it."""
 
     tail: bytes
     serial: int
+    delay: float = 0.0
 
 
 _Logged = tuple[int, tuple[str, int], str, _Stored]
@@ -78,6 +80,7 @@ class DnsServer(Endpoint):
         self.counts = {"udp": 0, "tcp": 0, "dropped": 0, "unsent": 0, "changes": 0}
         self._save = save
         self._stored: dict[str, dict[bytes, _Stored]] = {"udp": {}, "tcp": {}}
+        self._wrong: dict[bytes | None, Misbehaviour] = {}
         self._log: deque[_Logged] = deque(maxlen=logged)
 
     def publish(self, zone: Zone) -> None:
@@ -89,6 +92,19 @@ class DnsServer(Endpoint):
         self.zone = zone
         self._stored = {"udp": {}, "tcp": {}}
         self.counts["changes"] += 1
+
+    def misbehave(self, how: str, seconds: float = 0.0, name: str | None = None) -> None:
+        """Answer wrongly from the next packet on; with ``how`` empty: rightly again.
+
+        :param name: only for questions about this name, which comes before what holds for all
+        :raises UsageError: no such way to misbehave, or not a name
+        """
+        about = None if name is None else names.to_wire(name)
+        if how:
+            self._wrong[about] = misbehaviour(how, seconds, self.zone)
+        else:
+            self._wrong.pop(about, None)
+        self._stored = {"udp": {}, "tcp": {}}
 
     def logged(self, *, since_ns: int = 0, limit: int = LISTED_QUERIES) -> list[_Logged]:
         """Queries answered at or after ``since_ns``: the newest ``limit``, oldest first."""
@@ -102,6 +118,7 @@ class DnsServer(Endpoint):
     def verbs(self) -> dict[str, channel.Verb]:
         """What the control socket understands."""
         return {
+            "misbehave": self._misbehave,
             "set": self._set,
             "zone": self._zone,
             "queries": self._queries,
@@ -121,10 +138,20 @@ class DnsServer(Endpoint):
             if found is None:
                 continue
             log((now(), client, "udp", found))
+            if found.delay:
+                later = asyncio.get_running_loop().call_later
+                later(found.delay, self._send, sock, packet[:2] + found.tail, client)
+                continue
             try:
                 send(packet[:2] + found.tail, client)
             except OSError:  # no route or a full buffer: to the client a lost packet
                 self.counts["unsent"] += 1
+
+    def _send(self, sock: socket.socket, reply: bytes, client: tuple[str, int]) -> None:
+        try:
+            sock.sendto(reply, client)
+        except OSError:  # as above, or closed meanwhile
+            self.counts["unsent"] += 1
 
     def _on_message(self, message: bytes, client: str, reply: transport.Reply) -> None:
         self.counts["tcp"] += 1
@@ -133,20 +160,32 @@ class DnsServer(Endpoint):
             reply(None)
             return
         self._log.append((clock.now_ns(), (client, 0), "tcp", found))
+        if found.delay:
+            later = asyncio.get_running_loop().call_later
+            later(found.delay, reply, message[:2] + found.tail)
+            return
         reply(message[:2] + found.tail)
 
     def _reply(self, packet: bytes, over: str) -> _Stored | None:
         """Work a reply out and store it; None where there is to be none."""
+        delay, reply = 0.0, None
         try:
             query = codec.parse(packet)
             limit = codec.LARGEST if over == "tcp" else query.size
-            reply = codec.answer(self.zone, query, limit=limit)
+            wrong = self._wrong.get(query.name) or self._wrong.get(None)
+            if wrong is None:
+                reply = codec.answer(self.zone, query, limit=limit)
+            else:
+                delay = wrong.delay
+                reply = wrong.answer(self.zone, query, over=over, limit=limit)
         except codec.BadQuery as bad:
             reply = bad.reply
         except codec.Dropped:
+            pass
+        if reply is None:
             self.counts["dropped"] += 1
             return None
-        made = _Stored(reply[2:], self.zone.serial)
+        made = _Stored(reply[2:], self.zone.serial, delay)
         stored = self._stored[over]
         if len(stored) >= STORED_REPLIES:
             stored.clear()
@@ -160,6 +199,10 @@ class DnsServer(Endpoint):
         before = self.zone.serial
         self.publish(change.commit())
         return {**self._where(), "changed": self.zone.serial != before}
+
+    def _misbehave(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.misbehave(**request)
+        return self._where()
 
     def _zone(self, request: dict[str, Any]) -> dict[str, Any]:
         return {**zonefile.as_table(self.zone), **self._where()}
@@ -178,7 +221,12 @@ class DnsServer(Endpoint):
 
     def _stats(self, request: dict[str, Any]) -> dict[str, Any]:
         stored = sum(len(replies) for replies in self._stored.values())
-        return {**self._where(), **self.counts, "stored": stored, "logged": len(self._log)}
+        wrong = {
+            "*" if about is None else names.to_text(about): how.as_table()
+            for about, how in self._wrong.items()
+        }
+        counted = {**self.counts, "stored": stored, "logged": len(self._log)}
+        return {**self._where(), **counted, "misbehaves": wrong}
 
 
 async def main(env: Environment) -> None:

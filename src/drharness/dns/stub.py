@@ -14,6 +14,7 @@ from drharness.components.environment import NameNotFound
 from drharness.dns import codec, exchange, names, rdata
 from drharness.errors import UsageError
 from drharness.kernel import rng as randomness
+from drharness.kernel import validate
 
 TIMEOUT_S = 1.0
 TRIES = 2
@@ -70,19 +71,50 @@ async def lookup(
         ``ttl`` is the smallest of the answer's, for a negative answer the SOA's
     :raises NameNotFound: ``name`` cannot be a host name
     """
+    packet = _packet(name, rng)
+    try:
+        reply = await exchange.ask((server, port), packet, timeout=timeout, tries=tries)
+        return _in_words(reply)
+    except (exchange.NoAnswer, rdata.BadMessage) as error:
+        return _silence(error)
+
+
+async def probe(
+    name: str, server: str, *, over: str, timeout: float, port: int = 53
+) -> dict[str, Any]:
+    """As :func:`lookup`, with one try over one transport; also ``"tc"``: the answer was cut.
+
+    :param over: ``udp`` or ``tcp``
+    """
+    at, packet = (server, port), _packet(name, None)
+    try:
+        if validate.choice("over", over, ("udp", "tcp")) == "tcp":
+            reply = await exchange.ask_tcp(at, packet, timeout=timeout)
+        else:
+            reply = await exchange.ask_udp(at, packet, timeout=timeout, tries=1)
+        return {**_in_words(reply), "tc": rdata.decode(reply)["tc"]}
+    except (exchange.NoAnswer, rdata.BadMessage) as error:
+        return {**_silence(error), "tc": False}
+
+
+def _packet(name: str, rng: random.Random | None) -> bytes:
+    """:raises NameNotFound: ``name`` cannot be a host name"""
     try:
         wire = names.to_wire(name)
     except UsageError as error:
         raise NameNotFound(str(error)) from None
     draws = rng or randomness.stream(randomness.fresh_seed(), "stub")
     question = codec.question_of(wire, rdata.TYPES["A"])
-    packet = codec.encode_query(draws.getrandbits(16), question, recursion=True)
-    try:
-        reply = await exchange.ask((server, port), packet, timeout=timeout, tries=tries)
-        said = rdata.decode(reply)
-    except (exchange.NoAnswer, rdata.BadMessage) as error:
-        none: list[str] = []
-        return _result("NOANSWER", none, None, aa=False, text=str(error))
+    return codec.encode_query(draws.getrandbits(16), question, recursion=True)
+
+
+def _silence(error: Exception) -> dict[str, Any]:
+    none: list[str] = []
+    return _result("NOANSWER", none, None, aa=False, text=str(error))
+
+
+def _in_words(reply: bytes) -> dict[str, Any]:
+    said = rdata.decode(reply)
     addresses = [r["value"] for r in said["answers"] if r["type"] == "A"]
     ttl = min((r["ttl"] for r in said["answers"] or said["authority"]), default=None)
     text = said["rcode"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from drharness.faults.database import LongReader, SlotLost, StandbyLagging, StrayWalReceiver
 from drharness.faults.model import Fault, Guard, Receipt
-from drharness.faults.names import DnsDown
+from drharness.faults.names import DnsAnswers, DnsDown, ResolverPolicy
 from drharness.faults.network import LinkCut, ManagementCut, RegionsCut, StandbyCut
 from drharness.faults.process import ComponentFrozen, ComponentKilled
 from drharness.faults.rules import (
@@ -25,6 +25,7 @@ BY_NAME: Mapping[str, type[Fault]] = {
     "component-frozen": ComponentFrozen,
     "component-killed": ComponentKilled,
     "delay": Delay,
+    "dns-answers": DnsAnswers,
     "dns-down": DnsDown,
     "firewall-left-behind": FirewallLeftBehind,
     "firewall-lost-at-reboot": FirewallLostAtReboot,
@@ -38,6 +39,7 @@ BY_NAME: Mapping[str, type[Fault]] = {
     "rate": Rate,
     "region-down": RegionDown,
     "regions-cut": RegionsCut,
+    "resolver-policy": ResolverPolicy,
     "slot-lost": SlotLost,
     "standby-cut": StandbyCut,
     "standby-lagging": StandbyLagging,
@@ -52,6 +54,7 @@ __all__ = [
     "ComponentFrozen",
     "ComponentKilled",
     "Delay",
+    "DnsAnswers",
     "DnsDown",
     "FirewallLeftBehind",
     "FirewallLostAtReboot",
@@ -67,6 +70,7 @@ __all__ = [
     "Receipt",
     "RegionDown",
     "RegionsCut",
+    "ResolverPolicy",
     "SlotLost",
     "StandbyCut",
     "StandbyLagging",
