@@ -178,6 +178,36 @@ def _object_id_again(story: Story) -> None:
     story.dbids[opid] = 101
 
 
+def _register(story: Story, *changes: tuple[float, str, int, int | None]) -> None:
+    """Acknowledged changes of one object as (begun, f, value, expected)."""
+    for t, f, val, expected in changes:
+        how = {"f": f, "key": "register/1", "put": val}
+        how |= {"expected": expected} if f == "cas" else {}
+        story.write(t, PROXY["region2"], epoch=NEW, took=0.05, **how)
+
+
+def _compared_with_the_same(story: Story) -> None:
+    """Two compare-and-sets succeed on one value: the second saw what was no longer there."""
+    _register(story, (4.0, "write", 1, None), (4.1, "cas", 2, 1), (4.2, "cas", 3, 1))
+
+
+def _compared_while_unknown(story: Story) -> None:
+    """The same, but a write of unknown outcome between them may have brought the value back."""
+    _register(story, (4.0, "write", 1, None), (4.1, "cas", 2, 1))
+    op = story.op(4.16, "write", via=PROXY["region2"], took=None, key="register/1", put=1)
+    story.seq += 1
+    story.log[op["opid"]] = (story.seq, "register/1", 1)
+    _register(story, (4.2, "cas", 3, 1))
+
+
+def _refused_for_another_value(story: Story) -> None:
+    """A compare-and-set that was refused though nothing else was there in all its time."""
+    _register(story, (4.0, "write", 1, None), (4.3, "write", 2, None))
+    err = {"cls": "rejected", "sqlstate": "DR003", "text": "another value", "notices": []}
+    how: Data = {"type": "fail", "key": "register/1", "put": 9, "expected": 1, "err": err}
+    story.op(4.1, "cas", via=PROXY["region2"], took=0.05, **how)
+
+
 STORIES: Mapping[str, tuple[str, bool, Made]] = {
     "bad_s2_old_master_stays": ("S2", True, told(_old_master(3.4))),
     "near_s2_old_master_ends_soon": ("S2", False, told(_old_master(3.2))),
@@ -217,4 +247,7 @@ STORIES: Mapping[str, tuple[str, bool, Made]] = {
     "bad_s12_applied_twice": ("S12", True, told(_applied_twice)),
     "bad_s12_object_id_given_twice": ("S12", True, told(_object_id_again)),
     "near_s12_asked_again_after_a_gap": ("S12", False, told(_asked_again)),
+    "bad_w1_compared_with_a_value_gone": ("W1", True, told(_compared_with_the_same)),
+    "bad_w1_refused_without_reason": ("W1", True, told(_refused_for_another_value)),
+    "near_w1_unknown_write_between": ("W1", False, told(_compared_while_unknown)),
 }

@@ -86,6 +86,7 @@ class Story:
         opid = f"{client}/1.{self.count}"
         base = {"proc": f"{client}/1.{self.lane}", "opid": opid, "f": f, "key": key, "via": via}
         base |= {"client": how.pop("client", "old")} if f == "read" else {}
+        base |= {"expected": how.pop("expected")} if "expected" in how else {}
         invoke = self.add(t, "op", type="invoke", val=val, **base)
         if took is not None:
             self.add(t + took, "op", **{"val": val, **base, **how})

@@ -18,8 +18,8 @@ Place = tuple[str, int]  # epoch and seq
 END = 1 << 62  # beyond any seq
 
 
-def epoch_order(history: History) -> tuple[str, ...]:
-    """All epochs anybody has seen, by first sight: nobody can see one before it is opened."""
+def first_seen(history: History) -> dict[str, int]:
+    """All epochs anybody has seen, with the instant (ns) of the first sight."""
     seen: dict[str, int] = {}
 
     def sight(epoch: object, t: int) -> None:
@@ -35,6 +35,12 @@ def epoch_order(history: History) -> tuple[str, ...]:
         sight(op.epoch, op.done)
     for final in history.finals:
         sight(final.epoch, final.event.t)
+    return seen
+
+
+def epoch_order(history: History) -> tuple[str, ...]:
+    """All epochs, oldest first, by first sight: nobody can see one before it is opened."""
+    seen = first_seen(history)
     return tuple(sorted(seen, key=seen.__getitem__))
 
 

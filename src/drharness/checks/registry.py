@@ -12,6 +12,7 @@ from drharness.checks import (
     liveness,
     masters,
     moves,
+    registers,
     safety,
     sessions,
     structure,
@@ -55,5 +56,6 @@ CHECKS: tuple[Check, ...] = (
     Check("L3", "proxies reconnect in time", liveness.proxies_reconnect),
     Check("L5", "a run done again converges", moves.reruns_converge),
     Check("P1", "steps in order, none skipped", structure.steps_in_order),
+    Check("W1", "each object's changes have an order", registers.registers_linear),
     Check("V1", "the run proves something", validity.not_vacuous),
 )

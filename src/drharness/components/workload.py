@@ -1,4 +1,7 @@
-"""The workload W3: a set grows by unique keys at a fixed rate, and is read.
+"""The workloads W3 and W1: a set grows by unique keys at a fixed rate, and registers are shared.
+
+One change in ten is of a register that all clients share: a write, or a compare-and-set of the
+value read last; so is one read in ten.
 
 The schedule is open-loop: an operation starts when it is due, whether or not the earlier ones have
 ended, so an outage shows as failed operations and not as missing ones.
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 MAX_KEYS = 10_000
 RECENT = 50
 NEWCOMER_EVERY = 10  # every tenth read logs in afresh
+REGISTERS = ("register/1", "register/2")
+REGISTER_EVERY = 10  # of the changes, and of the reads
 MAX_BEHIND_S = 1.0  # after a longer standstill the schedule starts anew instead of catching up
 
 
@@ -60,7 +65,8 @@ class Workload:
         self.ledger, self.keys = application.ledger, application.keys
         self._idle = deque(self.ledger.lane() for _ in range(asked.workers))
         self._newcomer: Lane | None = self.ledger.lane()
-        self._reads = 0
+        self._reads = self._writes = 0
+        self._seen: dict[str, object] = {}
         self._under_way = 0
         self._stopping = asyncio.Event()
         self._settled = asyncio.Event()
@@ -112,20 +118,36 @@ class Workload:
             self._settled.set()
 
     async def _write(self, lane: Lane) -> None:
-        key, number = self.ledger.key()
-        request = ChangeConfig("create", key, number)
-        outcome = await self._through_link(lane, request)
-        if outcome.type == "ok":
-            self.keys.wrote(key)
+        self._writes += 1
+        if self._writes % REGISTER_EVERY != 1:
+            key, number = self.ledger.key()
+            outcome = await self._through_link(lane, ChangeConfig("create", key, number))
+            if outcome.type == "ok":
+                self.keys.wrote(key)
+        else:
+            await self._through_link(lane, self._register_change())
         self._idle.append(lane)
         self._ended()
 
+    def _register_change(self) -> ChangeConfig:
+        """A value that nobody gave before, with equal chance compared with the one read last."""
+        key = REGISTERS[self.env.rng.randrange(len(REGISTERS))]
+        val, _ = self.ledger.key()
+        if key in self._seen and self.env.rng.random() < 0.5:
+            return ChangeConfig("cas", key, val, self._seen[key])
+        return ChangeConfig("write", key, val)
+
     async def _read(self, lane: Lane) -> None:
-        await self._through_link(lane, Read(self._pick()))
+        key = self._pick()
+        outcome = await self._through_link(lane, Read(key))
+        if key in REGISTERS and outcome.fields.get("val") is not None:
+            self._seen[key] = outcome.fields["val"]
         self._idle.append(lane)
         self._ended()
 
     def _pick(self) -> str:
+        if self._reads % REGISTER_EVERY == 1:
+            return REGISTERS[self.env.rng.randrange(len(REGISTERS))]
         return self.keys.pick(f"{self.env.component}/none")
 
     async def _through_link(self, lane: Lane, request: ChangeConfig | Read) -> Outcome:
