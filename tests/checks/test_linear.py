@@ -77,17 +77,17 @@ def test_a_search_that_grows_too_large_gives_up() -> None:
 
 def test_a_minute_of_traffic_is_judged_within_two_seconds() -> None:
     """3,000 changes of two shared objects by four clients at once, some of unknown outcome."""
-    story, random = begin(), rng.stream(0, "linear")
+    story, stream = begin(), rng.stream(0, "linear")
     values: dict[str, int | None] = {"register/1": None, "register/2": None}
     for n in range(3000):
-        key = random.choice(list(values))
-        unknown = random.random() < 0.01
-        how = {"key": key, "put": n, "took": None if unknown else random.uniform(0.02, 0.08)}
+        key = stream.choice(list(values))
+        unknown = stream.random() < 0.01
+        how = {"key": key, "put": n, "took": None if unknown else stream.uniform(0.02, 0.08)}
         via, known = PROXY["region1"], values[key]
         if unknown:
             story.op(0.2 + n / 50, "write", via=via, **how)  # type: ignore[arg-type]
         else:
-            f = "write" if known is None or random.random() < 0.5 else "cas"
+            f = "write" if known is None or stream.random() < 0.5 else "cas"
             how |= {"f": f} | ({"expected": known} if f == "cas" else {})
             story.write(0.2 + n / 50, via, epoch=OLD, **how)  # type: ignore[arg-type]
             values[key] = n
