@@ -126,6 +126,13 @@ def _read_refused(story: Story, *, via: str) -> None:
     story.op(2.61, "read", via=via, client="new", type="fail", err=err)
 
 
+def _found_its_master_meanwhile(events: list[Data]) -> None:
+    """The backup proxy is normal once more, and notices late that it is over."""
+    for event in events:
+        if event.get("id") == BACKUP and ns(3.1) < event["t"] < ns(3.5):
+            event["mode"] = "normal"
+
+
 def _without_step(events: list[Data], step: str) -> None:
     events[:] = [d for d in events if not (d["kind"] == "step" and d["id"] == step)]
 
@@ -246,6 +253,9 @@ PLANTED: Mapping[str, Planted] = {
     "bad_l3_slow_backup_proxy": Planted("L3", True, lambda: good_drill(Plot(backup_normal=4.5))),
     "near_l3_backup_proxy_in_time": Planted(
         "L3", False, lambda: good_drill(Plot(backup_normal=4.15))
+    ),
+    "near_l3_lost_its_master_again": Planted(
+        "L3", False, lambda: _edited(_found_its_master_meanwhile, Plot(backup_normal=4.45))
     ),
     "bad_p1_flush_skipped": Planted(
         "P1", True, lambda: _edited(lambda e: _without_step(e, "flush"))

@@ -14,7 +14,14 @@ from drharness.checks.episodes import (
     proxies,
 )
 from drharness.checks.form import NotExercised
-from drharness.checks.recovery import answered, good_writes, limited_from, normal_from, read_back
+from drharness.checks.recovery import (
+    answered,
+    good_writes,
+    limited_from,
+    normal_from,
+    noticed,
+    read_back,
+)
 from drharness.checks.stalls import extended, stalled
 from drharness.checks.text import seconds_from
 from drharness.checks.verdict import Finding, Verdict
@@ -240,7 +247,8 @@ def proxies_reconnect(history: History) -> Findings:
 
     Premise: a procedure that switched, started or promoted all it set out to. Rule: the proxy's
     first normal sample (in the new epoch) comes by max(t_switch, t_ready, t_detect) + TTL + T_retry
-    + eps; once an explicit flush is done the TTL no longer counts. Slack: two sampling intervals,
+    + eps, t_detect being when it last lost a master before; once an explicit flush is done the TTL
+    no longer counts. Slack: two sampling intervals,
     and the host's own stalls.
     """
     found = [e for e in episodes(history) if e.plan is not None and _ready(e) is not None]
@@ -271,8 +279,9 @@ def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: st
     ready, plan, profile = _ready(episode), episode.plan, history.profile
     if ready is None or plan is None:
         return []
-    noticed = limited_from(history, proxy, episode)
-    base = max(ready, noticed.t if noticed else 0)
+    back = normal_from(history, proxy, episode, since=episode.since)
+    detected = noticed(history, proxy, episode, back)
+    base = max(ready, detected.t if detected else 0)
     flushed = plan.step_ok("flush")
     cached_until = base + ns(profile.ttl)
     if flushed is not None:
@@ -283,12 +292,11 @@ def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: st
         history, region, plan.to or region, since=episode.since, until=bound
     ):
         return []
-    back = normal_from(history, proxy, episode, since=episode.since)
     slack = ns(2 * profile.sampling)
     if back is not None and back.t <= bound + slack:
         return []
     expected = f"{proxy} is in normal mode by {_rel(episode, bound)}"
-    events = tuple(e for e in (noticed, *_last(history, proxy, episode), back) if e)
+    events = tuple(e for e in (detected, *_last(history, proxy, episode), back) if e)
     if back is not None:
         seen = f"it was at {_rel(episode, back.t)}, {(back.t - bound) / NS:.2f} s late"
         return [Finding("L3", Verdict.FAIL, expected, seen, events)]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drharness.checks.episodes import Episode, alive, cut_off, proxies
-from drharness.checks.recovery import limited_from, normal_from
+from drharness.checks.recovery import normal_from, noticed
 from drharness.history.records import Operation
 from drharness.history.view import NS, History
 
@@ -75,11 +75,11 @@ def hosts(history: History, episode: Episode, t0: int, *, until: int) -> tuple[H
 
 def _host(history: History, episode: Episode, proxy: str, t0: int) -> HostRecovery:
     back = normal_from(history, proxy, episode, since=t0)
-    limited = limited_from(history, proxy, episode)
-    noticed = None if limited is None else (limited.t - t0) / NS
+    limited = noticed(history, proxy, episode, back)
+    after = None if limited is None else (limited.t - t0) / NS
     if back is None:
-        return HostRecovery(proxy, None, noticed=noticed)
-    return HostRecovery(proxy, (back.t - t0) / NS, split(episode, t0, back.t), noticed)
+        return HostRecovery(proxy, None, noticed=after)
+    return HostRecovery(proxy, (back.t - t0) / NS, split(episode, t0, back.t), after)
 
 
 def of_write(

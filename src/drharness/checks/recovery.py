@@ -101,10 +101,26 @@ def limited_from(history: History, proxy: str, episode: Episode) -> Event | None
     return None
 
 
+def noticed(history: History, proxy: str, episode: Episode, back: Event | None) -> Event | None:
+    """When a proxy last noticed before it was ``back``: the first sample of that limited stretch.
+
+    It may have lost its master and found it again before the fault that counts (a commit that waits
+    for its standby does that): what it noticed then was something else.
+    """
+    found, limited = None, False
+    for sample in history.comps.get(proxy, ()):
+        if not episode.since <= sample.t <= (back.t if back else episode.until):
+            continue
+        if sample.get("mode") == "limited" and not limited:
+            found = sample
+        limited = sample.get("mode") != "normal" and found is not None
+    return found
+
+
 def normal_from(history: History, proxy: str, episode: Episode, *, since: int) -> Event | None:
     """A proxy's first sample in normal mode after it noticed; in a new epoch after a promotion."""
-    noticed = limited_from(history, proxy, episode)
-    begin = max(since, noticed.t if noticed else 0)
+    first = limited_from(history, proxy, episode)
+    begin = max(since, first.t if first else 0)
     old = old_epoch(history, episode.t_fail) if episode.promotes() else None
     for sample in history.comps.get(proxy, ()):
         if sample.t < begin or sample.t > episode.until or sample.get("mode") != "normal":
