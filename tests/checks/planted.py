@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drharness.history import write
-from tests.checks import planted_epochs, planted_moves
+from tests.checks import planted_epochs, planted_moves, planted_names
 from tests.checks.looked import probe
 from tests.checks.story import (
     BACKUP,
@@ -275,6 +275,7 @@ PLANTED: Mapping[str, Planted] = {
     "bad_v1_not_clean": Planted("V1", True, lambda: _edited(_not_clean)),
     **{name: Planted(*told) for name, told in planted_epochs.STORIES.items()},
     **{name: Planted(*told) for name, told in planted_moves.STORIES.items()},
+    **{name: Planted(*told) for name, told in planted_names.STORIES.items()},
 }
 
 
