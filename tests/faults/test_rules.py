@@ -116,6 +116,22 @@ def test_saved_rules_of_a_vm_without_power_are_healed_on_its_disk(deployment: De
     assert len(rules(deployment, "region2")) == 2
 
 
+def test_a_region_that_returns_without_its_saved_rules_is_caught(deployment: Deployment) -> None:
+    """Nothing keeps its own Framework from its old database: a second master."""
+    master = "region1-framework-p.configserver"
+    with deployment.traffic():
+        deployment.inject(faults.FirewallLostAtReboot("active"))
+        down = deployment.inject(faults.RegionDown("region1"))
+        outcome = deployment.run(procedures.full_failover(to="region2"))
+        down.heal()
+        deployment.operations.wait_component(
+            master, "is primary again", {"role": "primary", "db": "region1"}, timeout=15.0
+        )
+    verdict = deployment.judge()
+    assert outcome.ok, outcome.text
+    assert "S5" in {f.invariant for f in verdict.findings}, str(verdict)
+
+
 def test_rules_that_a_boot_has_set_anew_are_left_alone(deployment: Deployment) -> None:
     guard = deployment.inject(faults.FirewallWrongOrder("dormant"))
     deployment.operations.reboot("region2-dbms", cause="test")

@@ -107,7 +107,7 @@ def _start_again(operations: Operations) -> None:
     """As the boot list says, unless a boot did it meanwhile; a VM without power stays off."""
     if not operations.is_on(_VM):
         return
-    if _SERVICE not in _request(operations, "processes").values():
+    if not _is_running(operations):
         listed = json.loads(operations.machine(_VM).run(["cat", BOOT_FILE]).stdout)
         (service,) = [s for s in listed if s["name"] == _SERVICE]
         _request(operations, "start", **service)
@@ -115,8 +115,7 @@ def _start_again(operations: Operations) -> None:
 
 
 def _is_running(operations: Operations) -> bool:
-    on = operations.is_on(_VM)
-    return on and _SERVICE in _request(operations, "processes").values()
+    return operations.is_on(_VM) and _SERVICE in _request(operations, "processes").values()
 
 
 def _server(operations: Operations, function: str, **kwargs: Any) -> Any:
