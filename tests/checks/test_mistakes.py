@@ -96,3 +96,16 @@ def test_an_id_counter_set_back_gives_a_number_twice(tmp_path: Path) -> None:
             traffic.wait_writes(5, timeout=20.0)
         verdict = d.judge()
     assert failed(verdict) == {"S12"}, str(verdict)
+
+
+def test_a_compare_and_set_that_compares_nothing_has_no_order(tmp_path: Path) -> None:
+    """The database's own function, with the comparison taken out."""
+    sql = """DO $x$ DECLARE text text; BEGIN
+        SELECT pg_get_functiondef(oid) INTO text FROM pg_proc WHERE proname = 'cfg_apply';
+        EXECUTE replace(text, 'old.value <> in_expected', 'false'); END $x$"""
+    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
+        d.vm("region1-dbms").call(f"{HERE}:execute", {"sql": sql})
+        with d.traffic() as traffic:
+            traffic.wait_writes(150, timeout=30.0)
+        verdict = d.judge()
+    assert failed(verdict) == {"W1"}, str(verdict)
