@@ -12,6 +12,8 @@ from pathlib import Path
 from drharness.history import write
 from tests.checks import planted_epochs, planted_moves, planted_names
 from tests.checks.looked import probe
+from tests.checks import planted_census, planted_epochs, planted_moves
+from tests.checks.looked import DATABASE, edge
 from tests.checks.story import (
     BACKUP,
     MASTER,
@@ -71,6 +73,8 @@ def _second_master(until: float) -> Callable[[Story], None]:
         other = MASTER["region2"].replace("-p.", "-b.")
         for t in steps_of(3.2, until, 0.2):
             story.comp(t, other, "primary", db="region2", epoch=NEW)
+        vm = other.partition(".")[0]
+        edge(story, 3.9, vm, DATABASE["region2"], by="configserver", phase="procedure")
 
     return change
 
@@ -164,18 +168,6 @@ def _not_clean(events: list[Data]) -> None:
     next(d for d in events if d["kind"] == "start")["objects"] = 3
 
 
-def _boots(story: Story, vm: str, t: float) -> None:
-    for shift, state in ((0.0, "off"), (0.01, "on")):
-        story.add(t + shift, "vm", id=vm, state=state, cause="test")
-
-
-def _closed_since_its_boot(story: Story) -> None:
-    _boots(story, "region2-dbms", 4.66)
-    probe(story, 4.68, "region2-framework-b", "region2", res="refused", phase="reboot")
-    for event in (e for e in story.events if e["kind"] == "reach" and e["t"] >= ns(4.69)):
-        event["res"] = "refused"
-
-
 PLANTED: Mapping[str, Planted] = {
     "good_sync": Planted("", False, good_drill),
     "good_async": Planted("", False, lambda: good_drill(ASYNC)),
@@ -193,17 +185,6 @@ PLANTED: Mapping[str, Planted] = {
     ),
     "bad_s3_two_masters": Planted("S3", True, lambda: _drill(_second_master(4.4))),
     "near_s3_short_overlap": Planted("S3", False, lambda: _drill(_second_master(3.8))),
-    "bad_s5_standby_open": Planted(
-        "S5",
-        True,
-        lambda: _drill(
-            lambda s: probe(s, 0.07, "region1-framework-b", "region2", res="ok", phase="start")
-        ),
-    ),
-    "bad_s5_session_on_the_standby": Planted(
-        "S5", True, lambda: _drill(lambda s: s.db(0.9, "region2", writable=False, sessions=1))
-    ),
-    "near_s5_closed_since_its_boot": Planted("S5", False, lambda: _drill(_closed_since_its_boot)),
     "bad_s9_acked_while_limited": Planted(
         "S9", True, lambda: _drill(lambda s: s.write(2.61, PROXY["region2"], epoch=NEW))
     ),
@@ -276,6 +257,7 @@ PLANTED: Mapping[str, Planted] = {
     **{name: Planted(*told) for name, told in planted_epochs.STORIES.items()},
     **{name: Planted(*told) for name, told in planted_moves.STORIES.items()},
     **{name: Planted(*told) for name, told in planted_names.STORIES.items()},
+    **{name: Planted(*told) for name, told in planted_census.STORIES.items()},
 }
 
 

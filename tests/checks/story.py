@@ -12,7 +12,7 @@ from typing import Any
 
 from drharness.history import History
 from drharness.topology import Topology
-from tests.checks.looked import TOPOLOGY, census
+from tests.checks.looked import TOPOLOGY, census, resources
 
 Data = dict[str, Any]
 
@@ -268,6 +268,10 @@ def drill(plot: Plot | None = None) -> Story:
     _procedure(story, plot.late)
     _meanwhile(story, plot)
     _samples(story, plot)
+    for t in steps_of(0.5, 4.9 + plot.late, 1.0):
+        for region in PROXY:
+            if region == "region2" or t < 1.5:
+                resources(story, t, region)
     census(story, 0.06, "start", active="region1", up=("region1", "region2"))
     census(story, 3.9 + plot.late, "procedure", active="region2", up=("region2",))
     census(story, 4.7 + plot.late, "end", active="region2", up=("region2",))

@@ -31,6 +31,10 @@ class Recording(SimpleNamespace):
         """Keep a line."""
         self.lines.append(text)
 
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """What was recorded of a kind."""
+        return [e for e in self.events if e["kind"] == kind]
+
     def record(self, kind: str, /, **fields: Any) -> None:
         """Keep an event, which must be JSON."""
         self.events.append(json.loads(json.dumps({"kind": kind, **fields})))
@@ -41,10 +45,10 @@ def test_the_observer_reports_a_server_that_comes_and_goes(primary: Running) -> 
 
     async def last(accepting: bool) -> dict[str, Any]:
         async def probe() -> bool:
-            return bool(env.events) and env.events[-1]["accepting"] is accepting
+            return bool(env.of("db")) and env.of("db")[-1]["accepting"] is accepting
 
         await until(probe, f"accepting={accepting}", timeout=10)
-        return env.events[-1]
+        return env.of("db")[-1]
 
     async def work() -> None:
         watching = asyncio.ensure_future(
@@ -81,5 +85,8 @@ def test_samples_come_at_the_profile_s_interval(primary: Running) -> None:
         await asyncio.wait({watching})
 
     run(work())
-    assert 6 <= len(env.events) <= 12
+    assert 6 <= len(env.of("db")) <= 12
+    (used, *_) = env.of("res")
+    assert 0 < used["pg_wal_mb"] < used["free_mb"]
+    assert used["max_wait_s"] == 0.0
     assert Path(primary.home, "data").exists()

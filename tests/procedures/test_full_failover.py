@@ -84,7 +84,7 @@ def test_a_procedure_run_again_changes_nothing(deployment: Deployment) -> None:
     ("fault", "variation", "invariants", "step"),
     [
         (DOWN, lambda p: p.without("promote"), {"P1", "L1", "S5"}, "start-framework"),
-        # the unfenced master stays on a database whose epoch is over (S2), and reaches it (S5)
+        # the unfenced master stays on a database whose epoch is over (S2), which it reaches (S5)
         (CUT, lambda p: p.without("fence"), {"S1", "S2", "S3", "S5", "P1"}, ""),
         (DOWN, lambda p: p.without("unblock"), {"P1", "L1"}, "start-framework"),
         (DOWN, lambda p: p.swapped("start-framework", "switch-names"), {"P1"}, ""),

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drharness.checks import (
+    audit,
     durability,
     fence,
+    graph,
     ids,
     liveness,
     masters,
     moves,
+    naming,
     registers,
+    replication,
     safety,
     sessions,
     structure,
@@ -39,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     Check("S2", "a master's role is its database's", masters.role_matches),
     Check("S3", "one master", safety.one_master),
     Check("S5", "the fence matrix", fence.fence_matrix),
+    Check("S6", "a standby has what its primary has", replication.replication_truth),
     Check("S7", "what was lost does not come back", sessions.nothing_resurrected),
     Check("S8", "ok means that a master acknowledged", masters.acknowledged_in_order),
     Check("S9", "limited mode refuses", safety.limited_mode_refuses),
@@ -55,7 +60,11 @@ CHECKS: tuple[Check, ...] = (
     Check("L2", "limited mode serves reads", liveness.reads_go_on),
     Check("L3", "proxies reconnect in time", liveness.proxies_reconnect),
     Check("L5", "a run done again converges", moves.reruns_converge),
+    Check("L6", "WAL, disk and waits stay bounded", audit.resources_bounded),
     Check("P1", "steps in order, none skipped", structure.steps_in_order),
+    Check("T1", "the connection graph", graph.connection_graph),
+    Check("T2", "the name matrix", naming.name_matrix),
+    Check("T3", "settings", audit.settings_audited),
     Check("W1", "each object's changes have an order", registers.registers_linear),
     Check("V1", "the run proves something", validity.not_vacuous),
 )

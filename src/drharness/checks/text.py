@@ -12,6 +12,8 @@ HIDDEN = frozenset({"v", "i", "t", "kind", "src", "objects", "ops", "dbids", "ep
 # Of kinds with many fields, those that a finding is about.
 TOLD: Mapping[str, Sequence[str]] = {
     "db": ("db", "writable", "epoch", "seq", "tli", "sessions"),
+    "edge": ("src", "dst", "by", "phase"),
+    "audit": ("db", "in_recovery", "phase"),
     "reach": ("src", "dst", "res", "phase"),
     "plan": ("type", "plan", "procedure", "to", "text", "code"),
 }

@@ -16,9 +16,11 @@ from drharness.dbms import sample, settings
 from drharness.dbms.session import DeadlinePassed, Session
 from drharness.topology import addresses
 
+_RESOURCES_S = 1.0
+
 
 async def main(env: Environment) -> None:
-    """Record a ``db`` event at every sampling interval, for as long as the VM lives."""
+    """Record a ``db`` event at every sampling interval, and a ``res`` event every second."""
     await observe(env, socket_directory=settings.SOCKET_DIRECTORY)
 
 
@@ -29,10 +31,14 @@ async def observe(
     loop = asyncio.get_running_loop()
     interval = env.profile.sampling
     watch = _Watch(env, socket_directory, port)
+    every, count = max(1, round(_RESOURCES_S / interval)), 0
     due = loop.time()
     try:
         while True:
             env.record("db", db=env.region, vm=env.vm, **await watch.look())
+            if count % every == 0:
+                await watch.resources()
+            count += 1
             due = max(due + interval, loop.time() - interval)
             await asyncio.sleep(max(0.0, due - loop.time()))
     finally:
@@ -66,6 +72,18 @@ class _Watch:
                 self._env.log(f"session lost: {str(error).strip()}")
             await self.close()
             return dict(sample.NOTHING)
+
+    async def resources(self) -> None:
+        """Record what the database uses, if it can be asked."""
+        if self._session is None:
+            return
+        try:
+            used = await sample.resources(self._session, limit=self._patience)
+        except (psycopg.Error, DeadlinePassed) as error:
+            self._env.log(f"resources not seen: {str(error).strip()}")
+            await self.close()
+            return
+        self._env.record("res", db=self._env.region, **used)
 
     async def close(self) -> None:
         """End the session, if there is one."""

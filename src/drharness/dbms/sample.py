@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from drharness.dbms.session import Session
@@ -40,6 +41,15 @@ SELECT true AS accepting, r.standby AS in_recovery, NOT r.standby AS writable,
 FROM r, cfg_commit c
 """
 
+# Waiting for one another: for a lock, or for the standby.
+_RESOURCES = """
+SELECT (SELECT sum(size) FROM pg_ls_waldir())::float8 / 1048576 AS pg_wal_mb,
+    current_setting('data_directory') AS data,
+    coalesce((SELECT extract(epoch FROM max(clock_timestamp() - query_start))
+        FROM pg_stat_activity WHERE backend_type = 'client backend' AND state = 'active'
+        AND wait_event_type IN ('Lock', 'IPC')), 0)::float8 AS max_wait_s
+"""
+
 
 async def take(session: Session, *, limit: float) -> dict[str, Any]:
     """The fields of a ``db`` event but its name.
@@ -53,3 +63,17 @@ async def take(session: Session, *, limit: float) -> dict[str, Any]:
     """
     row = (await session.fetch(_SQL, limit=limit))[0]
     return row | {"epoch": row["epoch"] or None}
+
+
+async def resources(session: Session, *, limit: float) -> dict[str, float]:
+    """The fields of a ``res`` event but its name: ``pg_wal_mb``, ``free_mb``, ``max_wait_s``.
+
+    :raises psycopg.Error, DeadlinePassed: no answer
+    """
+    row = (await session.fetch(_RESOURCES, limit=limit))[0]
+    disk = os.statvfs(row["data"])
+    return {
+        "pg_wal_mb": round(row["pg_wal_mb"], 1),
+        "free_mb": round(disk.f_bavail * disk.f_frsize / 1048576, 1),
+        "max_wait_s": round(row["max_wait_s"], 3),
+    }

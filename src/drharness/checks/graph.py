@@ -1,0 +1,185 @@
+"""T1, the connection graph: who is connected to whom, by the kernels' own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from drharness.checks.episodes import ns
+from drharness.checks.form import NotExercised
+from drharness.checks.intent import Intent, database_at, intent, troubled
+from drharness.checks.spans import LAPSE
+from drharness.checks.verdict import Finding, Verdict
+from drharness.history.event import Event
+from drharness.history.view import History
+from drharness.topology import Vm, addresses
+
+_DNS = f"{addresses.DNS_SERVER}:53"
+
+
+def connection_graph(history: History) -> list[Finding] | NotExercised:
+    """T1. Connections are those of the architecture, and none is missing.
+
+    Premise: a census. Rule: an application is connected to its own region's proxies, a proxy to
+    the active Framework, a Configuration Server to its peer and, in the active Framework, to the
+    active database, a standby to the active database; nobody else to anybody, to the dormant
+    database least of all. Who says of itself, before and after the census, that it has a
+    connection has it; a standby that is up has one to the active database. A Configuration
+    Server's session on its own region's database is left to S5, which sees it in every sample. A
+    way to the Framework, a claim and a standby are excused while a procedure is unfinished or a
+    fault touches them. Slack: none; what counts stood throughout the census of its VM.
+    """
+    edges = history.of_kind("edge")
+    looked = history.of_kind("audit") or history.of_kind("dns")
+    if not edges and not any(e.get("phase") for e in looked):
+        return NotExercised("no census")
+    findings, told = [], set()
+    for event in edges:
+        rule = _forbidden(history, event)
+        if rule and (rule, event["src"], event["dst"]) not in told:
+            told.add((rule, event["src"], event["dst"]))
+            seen = f"{event['src']} ({event['by'] or 'a process'}) is connected to {event['dst']}"
+            findings.append(_fail(rule, f"{seen} in phase {event['phase']}", (event,)))
+    return [*findings, *_missing(history)]
+
+
+def _fail(expected: str, seen: str, events: tuple[Event, ...]) -> Finding:
+    return Finding("T1", Verdict.FAIL, expected, seen, events)
+
+
+def _forbidden(history: History, event: Event) -> str:
+    """The rule that an edge breaks; empty for none."""
+    meant = intent(history, event.t)
+    vms = {vm.address: vm for vm in history.topology.vms}
+    source = next((vm for vm in vms.values() if vm.id == event["src"]), None)
+    address, _, port = event["dst"].rpartition(":")
+    target = vms.get(address)
+    if database_at(history, event["dst"]):
+        return _to_database(history, event, source, meant)
+    if event["dst"] == _DNS:
+        return ""
+    if source is None or target is None:
+        return "connections between the VMs of the deployment only"
+    rules: dict[tuple[str, int], Callable[[], bool]] = {
+        ("framework", addresses.CONFIGSERVER_PORT): lambda: _to_master(
+            history, event, source, target, meant
+        ),
+        ("application", addresses.PROXY_PORT): lambda: (
+            source.role == "application" and source.region == target.region
+        ),
+    }
+    allowed = rules.get((target.role, int(port)))
+    if allowed is None:
+        return "connections to services that are meant for other VMs only"
+    if allowed():
+        return ""
+    return {
+        "framework": "Configuration Servers are reached by their peer, and by proxies if active",
+        "application": "an application is connected to its own region's proxies only",
+    }[target.role]
+
+
+def _to_database(history: History, event: Event, source: Vm | None, meant: Intent) -> str:
+    region = database_at(history, event["dst"])
+    if source is not None and source.role == "dbms" and source.region != region:
+        stale = region != meant.database and meant.settled
+        return f"no standby of the database of {region}: it is not the active one" if stale else ""
+    if source is None or source.role != "framework":
+        return "only standbys and the active Framework are connected to a database"
+    if region == meant.database and source.region == meant.framework:
+        return ""
+    if source.region == region:
+        return ""  # its own, as it is configured: S5 tells, by every sample, whether it may
+    return f"nobody of {source.region}'s Framework is connected to the database of {region}"
+
+
+def _to_master(history: History, event: Event, source: Vm, target: Vm, meant: Intent) -> bool:
+    if source.role == "framework":
+        return source.region == target.region
+    if source.role != "application":
+        return False
+    return (
+        target.region == meant.names
+        or not meant.settled
+        or troubled(history, event.t, source.id, target.id)
+    )
+
+
+def _missing(history: History) -> list[Finding]:
+    """Connections that must be there and are not, census by census."""
+    findings = []
+    for begin, phase in _censuses(history):
+        meant = intent(history, begin)
+        edges = [e for e in history.of_kind("edge") if e["phase"] == phase and e.t >= begin]
+        edges = [e for e in edges if e.t - begin < ns(1.0)]
+        if not meant.settled:
+            continue
+        for component in history.topology.components:
+            port, claim = _CLAIMS.get(component.kind, ("", _never))
+            held = any(e["src"] == component.vm and e["dst"].endswith(port) for e in edges)
+            proof = _claimed(history, component.id, begin, claim)
+            if proof and not held and not troubled(history, begin, component.vm):
+                findings.append(
+                    _fail(
+                        f"{component.id} has the connection to port {port[1:]} that it says it has",
+                        f"its VM has none in phase {phase}",
+                        proof,
+                    )
+                )
+        findings += _standby(history, edges, (begin, phase), meant)
+    return findings
+
+
+def _never(event: Event) -> bool:
+    return False
+
+
+_CLAIMS: dict[str, tuple[str, Callable[[Event], bool]]] = {
+    "csproxy": (f":{addresses.CONFIGSERVER_PORT}", lambda e: e.get("mode") == "normal"),
+    "application": (f":{addresses.PROXY_PORT}", lambda e: bool(e.get("proxy"))),
+    "configserver": (f":{addresses.POSTGRES_PORT}", lambda e: e["role"] == "primary"),
+}
+
+
+def _censuses(history: History) -> list[tuple[int, str]]:
+    """(ns of its first event, phase) of every census."""
+    out: list[tuple[int, str]] = []
+    last = -ns(1.0)
+    for event in history.events:
+        if event.kind not in ("edge", "dns", "audit") or not event.get("phase"):
+            continue
+        if not out or out[-1][1] != event["phase"] or event.t - last > ns(1.0):
+            out.append((event.t, event["phase"]))
+        last = event.t
+    return out
+
+
+def _claimed(
+    history: History, component: str, t: int, claim: Callable[[Event], bool]
+) -> tuple[Event, ...]:
+    """The samples around ``t`` if both make the claim; what changes is sampled at once."""
+    samples: Sequence[Event] = history.comps.get(component, ())
+    lapse = ns(LAPSE * history.profile.sampling)
+    before = [e for e in samples if e.t <= t][-1:]
+    after = [e for e in samples if e.t > t][:1]
+    near = [e for e in (*before, *after) if abs(e.t - t) <= lapse and claim(e)]
+    return tuple(near) if len(near) == 2 else ()
+
+
+def _standby(
+    history: History, edges: Sequence[Event], census: tuple[int, str], meant: Intent
+) -> list[Finding]:
+    """A standby that is up is connected to the active database."""
+    begin, phase = census
+    audits = [e for e in history.of_kind("audit") if e["phase"] == phase and e.t >= begin]
+    findings = []
+    for region in history.topology.regions:
+        mine = [e for e in audits if e["db"] == region and e.t - begin < ns(1.0)]
+        vms = [history.topology.dbms(r).id for r in (region, meant.database)]
+        if region == meant.database or not mine or not mine[0]["in_recovery"]:
+            continue
+        place = f"{history.topology.dbms(meant.database).address}:{addresses.POSTGRES_PORT}"
+        held = any(e["src"] == vms[0] and e["dst"] == place for e in edges)
+        if not held and not troubled(history, begin, *vms):
+            expected = f"the standby of {region} is connected to the database of {meant.database}"
+            findings.append(_fail(expected, f"it is not, in phase {phase}", (mine[0],)))
+    return findings
