@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drharness.history import write
-from tests.checks import planted_epochs, planted_moves, planted_names
-from tests.checks.looked import probe
-from tests.checks import planted_census, planted_epochs, planted_moves
+from tests.checks import planted_census, planted_epochs, planted_moves, planted_names
 from tests.checks.looked import DATABASE, edge
 from tests.checks.story import (
     BACKUP,
