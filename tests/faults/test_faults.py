@@ -6,9 +6,11 @@ import pytest
 
 from drharness import faults
 from drharness.faults import (
+    ClockSkew,
     ComponentFrozen,
     ComponentKilled,
     Delay,
+    DiskFull,
     DnsAnswers,
     DnsDown,
     FirewallLeftBehind,
@@ -62,6 +64,8 @@ VALUES = [
     Delay(seconds=0.1),
     Loss(share=0.5),
     Rate(bits_per_s=1e6, both_ways=False),
+    DiskFull("active.dbms"),
+    ClockSkew(seconds=-60),
 ]
 
 

@@ -16,6 +16,7 @@ from drharness.faults import Delay, Loss, Rate
 from drharness.faults.model import Fault
 from drharness.kernel.waiting import wait_until
 from fixtures import leaks
+from tests.faults.canaries import wait_writable
 
 pytestmark = pytest.mark.slow
 
@@ -27,12 +28,6 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     """One deployment for tests that leave it as they find it."""
     with deploy(evidence_dir=tmp_path_factory.mktemp("runs")) as d:
         yield d
-
-
-def assert_writable(d: Deployment) -> None:
-    """Both regions can write."""
-    for region in d.topology.regions:
-        assert d.operations.canary(region, "after", deadline=3.0)["ok"], region
 
 
 @pytest.mark.parametrize(
@@ -48,7 +43,7 @@ def test_a_line_is_worse_until_it_is_healed(deployment: Deployment, fault: Fault
     guard = deployment.inject(fault)
     assert guard.receipt.changed
     guard.heal()
-    assert_writable(deployment)
+    wait_writable(deployment)
 
 
 def test_faults_of_one_line_are_healed_in_any_order(deployment: Deployment) -> None:
@@ -57,7 +52,7 @@ def test_faults_of_one_line_are_healed_in_any_order(deployment: Deployment) -> N
     slow = deployment.inject(Delay(seconds=0.02))
     for guard in (there, slow, back):
         guard.heal()
-    assert_writable(deployment)
+    wait_writable(deployment)
 
 
 def test_a_line_is_not_shaped_twice_alike(deployment: Deployment) -> None:
@@ -66,7 +61,7 @@ def test_a_line_is_not_shaped_twice_alike(deployment: Deployment) -> None:
         pytest.raises(UsageError, match=r"RegionDelay.* is in force already: heal it before"),
     ):
         deployment.inject(Delay("region2", "region1", seconds=0.01, both_ways=False))
-    assert_writable(deployment)
+    wait_writable(deployment)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +89,7 @@ def test_traffic_goes_on_over_a_bad_line_and_nothing_fails(tmp_path: Path, fault
             traffic.wait_writes(20, timeout=20.0)
             guard.heal()
             traffic.wait_writes(100, timeout=20.0)
-        assert_writable(d)
+        wait_writable(d)
         judgement = d.judge()
     assert judgement.status is Verdict.PASS, str(judgement)
 

@@ -6,7 +6,9 @@ letting a run pass that tested nothing. Its guard heals exactly what it broke.
 
 from collections.abc import Mapping
 
+from drharness.faults.clock import ClockSkew
 from drharness.faults.database import LongReader, SlotLost, StandbyLagging, StrayWalReceiver
+from drharness.faults.disk import DiskFull
 from drharness.faults.model import Fault, Guard, Receipt
 from drharness.faults.names import DnsAnswers, DnsDown, ResolverPolicy
 from drharness.faults.network import LinkCut, ManagementCut, RegionsCut, StandbyCut
@@ -22,9 +24,11 @@ from drharness.faults.shape import Delay, Loss, Rate
 from drharness.faults.vm import RegionDown, VmDown, VmFrozen, VmRebooted
 
 BY_NAME: Mapping[str, type[Fault]] = {
+    "clock-skew": ClockSkew,
     "component-frozen": ComponentFrozen,
     "component-killed": ComponentKilled,
     "delay": Delay,
+    "disk-full": DiskFull,
     "dns-answers": DnsAnswers,
     "dns-down": DnsDown,
     "firewall-left-behind": FirewallLeftBehind,
@@ -51,9 +55,11 @@ BY_NAME: Mapping[str, type[Fault]] = {
 
 __all__ = [
     "BY_NAME",
+    "ClockSkew",
     "ComponentFrozen",
     "ComponentKilled",
     "Delay",
+    "DiskFull",
     "DnsAnswers",
     "DnsDown",
     "FirewallLeftBehind",

@@ -23,7 +23,7 @@ class Service(msgspec.Struct, forbid_unknown_fields=True):
 
     :ivar run: a command that must end with status 0 before the next line is started
     :ivar call: ``"module:function"`` with ``kwargs``, likewise
-    :ivar program: a command that stays; ``user`` as whom
+    :ivar program: a command that stays; ``user`` as whom, ``env`` added to its environment
     :ivar component: ``"module:callable"``, a component's factory, with ``argv``
     :ivar restart_s: start it again that long after it ended; None: leave it
     """
@@ -34,6 +34,7 @@ class Service(msgspec.Struct, forbid_unknown_fields=True):
     kwargs: dict[str, Any] = {}
     program: list[str] | None = None
     user: str | None = None
+    env: dict[str, str] = {}
     component: str | None = None
     argv: list[str] = []
     restart_s: float | None = None
@@ -136,8 +137,8 @@ class Services:
         else:
 
             def body() -> int:
-                argv = service.program or []
-                return work.execute(argv, self._environment, service.user, self._become)
+                argv, env = service.program or [], {**self._environment, **service.env}
+                return work.execute(argv, env, service.user, self._become)
 
             child = self._init.fork(service.name, body, ended, stdout=log, stderr=log)
         os.close(log)

@@ -76,7 +76,7 @@ def _attempt(
     report: Report, name: str, action: Callable[[], object], known: str, *, required: bool
 ) -> None:
     try:
-        action()
+        found = action()
     except (OSError, RuntimeError) as error:
         detail = f"{error}"
         if known and _ASIDE not in detail:
@@ -85,7 +85,7 @@ def _attempt(
         if required:
             os._exit(0)
         return
-    report(ProbeStep(name, True, required))
+    report(ProbeStep(name, True, required, found if isinstance(found, str) else ""))
 
 
 def _bridge() -> None:
@@ -162,10 +162,6 @@ def _rates() -> None:
         link.flush()
 
 
-def _faketime() -> None:
-    faketime.library()
-
-
 def _enter() -> None:
     kinds = syscalls.NEWNET | syscalls.NEWNS | syscalls.NEWPID | syscalls.NEWUTS | syscalls.NEWIPC
     syscalls.unshare(kinds)
@@ -220,7 +216,7 @@ _OPTIONAL: dict[str, tuple[Callable[[], object], str]] = {
     QUEUES: (_packet_queue, _MODULE.format("-a nfnetlink_queue xt_NFQUEUE")),
     STATISTIC: (_statistic, _MODULE.format("xt_statistic")),
     RATES: (_rates, _MODULE.format("-a sch_htb cls_u32")),
-    FAKETIME: (_faketime, "`sudo apt-get install libfaketime`"),
+    FAKETIME: (faketime.library, "`sudo apt-get install libfaketime`"),
 }
 
 
