@@ -17,7 +17,8 @@ def test_a_capable_host_is_told_so_step_by_step() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"drharness {__version__}, Python ")
     for step in doctor.probe():
-        assert re.search(rf"^  ok   {re.escape(step.name)}$", done.stdout, re.MULTILINE)
+        line = rf"^  {'ok' if step.ok else 'NO'}   {re.escape(step.name)}(  .+)?$"
+        assert re.search(line, done.stdout, re.MULTILINE)
     found = binaries.find()
     assert f"  ok   programs          {found.version} in {found.directory}" in done.stdout
     assert done.stdout.endswith("\nthe local engine can run here\n")
