@@ -29,8 +29,13 @@ from drharness.topology import Topology
 ROLES = ("primary", "standby")
 _LIMIT_S = 5.0
 _SLOTS = "SELECT slot_name, active, restart_lsn::text FROM pg_replication_slots ORDER BY slot_name"
+_WRITTEN = """SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+    ELSE pg_current_wal_flush_lsn() END)::text AS lsn"""
+# A former primary that cannot follow the new timeline streams too, what it has of the old one, for
+# an instant and again and again. Sent the WAL of now is only who follows.
 _STREAMING = """SELECT application_name AS name, state, sync_state, replay_lsn::text
-    FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'"""
+    FROM pg_stat_replication
+    WHERE application_name = %s AND state = 'streaming' AND sent_lsn >= %s::text::pg_lsn"""
 
 
 def provision(
@@ -146,16 +151,20 @@ async def wait_accepting(*, home: str = HOME, timeout: float = 30.0) -> dict[str
 
 
 async def wait_streaming(*, home: str = HOME, name: str, timeout: float = 30.0) -> dict[str, Any]:
-    """On a primary: wait until standby ``name`` streams (as the synchronous one, where required).
+    """On a primary: wait until standby ``name`` follows (as the synchronous one, where required).
+
+    It streams, and was sent all that had been written when the wait began: a server that only asks
+    for WAL of a timeline that is over never is.
 
     :returns: ``{"name", "state", "sync_state", "replay_lsn"}``
     :raises WaitTimeout: with the last row seen
     """
     async with Place(home).session(settings.OBSERVER, timeout) as session:
         wanted = await setting(session, "synchronous_standby_names", timeout)
+        written = (await session.fetch(_WRITTEN, limit=timeout))[0]["lsn"]
 
         async def probe() -> dict[str, Any] | None:
-            rows = await session.fetch(_STREAMING, [name], limit=2.0)
+            rows = await session.fetch(_STREAMING, [name, written], limit=2.0)
             return rows[0] if rows and (not wanted or rows[0]["sync_state"] == "sync") else None
 
         return await until(probe, f"standby {name} streaming", timeout=timeout)
