@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from drharness.dbms import disturbance, server
+from drharness.dbms import disturbance, replay, server
+from drharness.dbms.place import Place
 from drharness.dbms.session import until
 from drharness.errors import UsageError, WaitTimeout
 from tests.dbms.running import Pair, Running, run
@@ -102,3 +103,46 @@ def test_waiting_for_a_standby_that_does_not_receive_tells_what_it_needs(async_p
     run(disturbance.cut_upstream(home=home))
     with pytest.raises(WaitTimeout, match=r"standby receiving[\s\S]*'recv': '0/"):
         run(disturbance.wait_receiving(home=home, timeout=0.2))
+
+
+async def half_a_record(pair: Pair) -> None:
+    """The standby receives the first pages of a record, and then the primary dies."""
+    async with Place(pair.primary.home).session("postgres", 5) as session:
+        await session.fetch("BEGIN", limit=5)  # nothing flushes the rest of it
+        sql = "SELECT pg_logical_emit_message(false, 'drharness', repeat('x', 20000))"
+        await session.fetch(sql, limit=5)
+
+        async def behind() -> bool:
+            status = await server.status(home=pair.standby.home)
+            return bool(status["recv"] != status["replay"])
+
+        await until(behind, "half a record on the standby", timeout=10)
+        pair.primary.kill()
+
+
+def test_half_a_record_at_the_end_is_nothing_to_wait_for(async_pair: Pair) -> None:
+    home = async_pair.standby.home
+    run(half_a_record(async_pair))
+    status = run(server.status(home=home))
+    assert status["recv"] != status["replay"]
+
+    async def at_the_end() -> bool:
+        return await replay.out_of_wal(home=home)
+
+    run(until(at_the_end, "the end of what was received", timeout=10))
+
+
+def test_blocked_or_paused_replay_is_not_at_its_end(async_pair: Pair) -> None:
+    async def story() -> None:
+        home = async_pair.standby.home
+        reader = await blocked(async_pair)
+        assert await follows(async_pair, 0.1) == (True, False)
+        assert not await replay.out_of_wal(home=home)
+        reader.cancel()
+        assert await follows(async_pair) == (True, True)
+        assert await replay.out_of_wal(home=home)
+        await disturbance.pause_replay(home=home)
+        assert await follows(async_pair, 0.1) == (True, False)
+        assert not await replay.out_of_wal(home=home)
+
+    run(story())

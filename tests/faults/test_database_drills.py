@@ -13,6 +13,7 @@ from drharness.dbms import binaries
 from drharness.deployment import Deployment, deploy
 from drharness.errors import StartupFailed, UsageError
 from drharness.faults.model import Fault
+from drharness.faults.probes import ask
 from drharness.history.records import Operation
 from drharness.kernel import clock
 from drharness.topology import Topology
@@ -159,3 +160,20 @@ def test_a_standby_whose_wal_was_recycled_is_told_when_its_slot_is_back(tmp_path
             d.vm("region1-dbms").run([*psql, "-c", "SELECT pg_switch_wal()", "-c", "CHECKPOINT"])
         with pytest.raises(StartupFailed, match=r"region2-dbms needs WAL from .* built anew"):
             guard.heal()
+
+
+def test_half_a_record_at_the_end_keeps_no_failover_from_its_way(deployment: Deployment) -> None:
+    """WAL is sent by pages: what a dead primary sent last may never be replayed."""
+    message = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 20000))"
+    psql = [binaries.find().program("psql"), "-h", "/run/postgresql", "-U", "postgres", "config"]
+    program = [*psql, "-c", "BEGIN", "-c", message, "-c", "SELECT pg_sleep(60)"]
+    ask(deployment.operations, "region1-dbms", "start", name="half", program=program)
+
+    def behind() -> bool:
+        status = deployment.operations.database_status("region2")
+        return bool(status["recv"] != status["replay"])
+
+    deployment.wait_until(behind, "half a record on the standby")
+    deployment.inject(DOWN)
+    outcome = deployment.run(FAILOVER)
+    assert outcome.ok, outcome.text

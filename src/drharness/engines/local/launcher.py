@@ -30,6 +30,7 @@ PRELOAD = (
     "drharness.dbms.disturbance:mark",
     "drharness.dbms.observer:main",
     "drharness.dbms.promotion:promote",
+    "drharness.dbms.replay:out_of_wal",
     "drharness.dbms.server:status",
     "drharness.deployment.boot:database",
     "drharness.deployment.look:look",
