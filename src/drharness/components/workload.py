@@ -98,7 +98,7 @@ class Workload:
                 async with asyncio.timeout_at(due):
                     await self._stopping.wait()
             except TimeoutError:
-                return False
+                pass  # both may have come at once
         return self._stopping.is_set()
 
     def _start(self, *, write: bool) -> None:
