@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
 
-from drharness import __version__
+from drharness import __version__, faults
+from drharness.cli import plan
+from drharness.faults.model import Fault
 from drharness.kernel import proc
+from drharness.topology import Topology
 from tests.cli.running import SOURCE, drharness, environment
 
 DRILL = ("drill", "full-failover")
@@ -34,6 +38,7 @@ DRILL = ("drill", "full-failover")
         ((*DRILL, "--engine", "docker"), "--engine: expected one of auto, local, got 'docker'."),
         ((*DRILL, "--timeout-scale", "0.5"), "--timeout-scale: expected a number from 1 to 1000"),
         ((*DRILL, "--fault", "region-down:region3"), "--fault: expected one of region1, region2"),
+        ((*DRILL, "--fault", "firewall-missing:region3"), "--fault: expected one of active, dorm"),
         ((*DRILL, "--max-rto", "-1"), "--max-rto: expected a number from 0 to 86400, got -1.0"),
         ((*DRILL, "--max-rpo", "few"), "--max-rpo: expected a count of changes (0, 25), seconds"),
         ((*DRILL, "--runs", "0"), "--runs: expected a number from 1 to 1000, got 0 (int)."),
@@ -46,6 +51,14 @@ def test_bad_input_is_refused_in_one_line(args: tuple[str, ...], text: str) -> N
     assert done.stderr.startswith("error: ")
     assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", sorted(faults.BY_NAME))
+def test_every_fault_with_defaults_can_be_named_alone(name: str) -> None:
+    required = [f.name for f in fields(faults.BY_NAME[name]) if f.default is MISSING]
+    given = ",".join(f"{it}=active.dbms" for it in required if it != "region")
+    text = f"{name}:{given}" if given else name
+    assert isinstance(plan.fault_of(text, to="region2", topology=Topology.guide()), Fault)
 
 
 def test_unwritable_evidence_is_an_error_with_a_way_out(tmp_path: Path) -> None:

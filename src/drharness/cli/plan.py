@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from drharness import faults, procedures
@@ -17,6 +17,8 @@ from drharness.procedures import Procedure
 from drharness.topology import Topology
 from drharness.topology.model import REPLICATION, RETURN_FENCES
 from drharness.topology.profile import PROFILES
+
+_SYMBOLIC = ("active", "dormant")
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,11 @@ def fault_of(text: str, *, to: str, topology: Topology) -> Fault | None:
             raise UsageError(f"--fault: none takes no arguments, got {text!r}.")
         return None
     fault = spelling.parse(text, faults.BY_NAME, region=topology.other(to), name="--fault")
-    region = getattr(fault, "region", None)
-    if region is not None:
-        validate.choice("--fault", region, topology.regions)
+    for field in fields(fault):
+        if field.name == "region":  # one with a default takes what a region is, too
+            symbolic = _SYMBOLIC if field.default in _SYMBOLIC else ()
+            allowed = (*symbolic, *topology.regions)
+            validate.choice("--fault", getattr(fault, field.name), allowed)
     return fault
 
 
