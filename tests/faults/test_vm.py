@@ -9,6 +9,7 @@ from drharness.engines.client import RemoteError
 from drharness.errors import UsageError
 from drharness.faults import ComponentFrozen, VmDown, VmFrozen, VmRebooted
 from drharness.faults.model import Fault
+from tests.faults import links
 
 
 @pytest.mark.slow
@@ -76,6 +77,29 @@ def test_a_frozen_vm_that_lost_its_power_meanwhile_is_not_thawed(whole: Deployme
     guard.heal()
     assert not whole.operations.is_on("region2-application-b")
     whole.operations.power_on("region2-application-b", cause="test")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "heard"),
+    [
+        (VmDown("region1-application-b"), "timeout"),
+        (VmRebooted("region1-application-b"), "reset"),
+        (VmFrozen("region1-application-b"), "timeout"),
+    ],
+    ids=repr,
+)
+def test_who_uses_an_open_connection_to_a_broken_vm(
+    whole: Deployment, fault: Fault, heard: str
+) -> None:
+    client, server = "region2-application-b", "region1-application-b"
+    links.serve(whole, server, links.ECHO_PORT)
+    held = links.hold(whole, client, server, port=links.ECHO_PORT, name="talk", words="y")
+    links.wait_open(whole, client, "talk")
+    with whole.inject(fault):
+        links.use(whole, client, "talk")
+        assert held.result(30)["stdout"].strip() == heard
+    links.stop(whole, server, links.ECHO_PORT)
 
 
 @pytest.mark.slow

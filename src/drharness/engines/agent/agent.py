@@ -122,8 +122,9 @@ class Agent(Init):
         request.reply({str(child.pid): child.name for child in self.children.values()})
 
     def _kept(self, request: Request) -> None:
-        """Process ids of services and components, not of commands that were asked for."""
-        services = {name: it.process.pid for name, it in self.services.running.items()}
+        """Process ids of what comes again after a boot: listed services, and components."""
+        running, listed = self.services.running, self.services.listed
+        services = {name: it.process.pid for name, it in running.items() if name in listed}
         request.reply(services | {name: child.pid for name, child in self._spawned.items()})
 
     def _cut(self, request: Request) -> None:

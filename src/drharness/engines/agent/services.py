@@ -78,6 +78,7 @@ class Services:
         self._become = become
         self._start_component = start_component
         self.running: dict[str, Running] = {}
+        self.listed: set[str] = set()  # what every boot starts; the rest was asked for and is gone
 
     def boot(self, *, hold: bool, done: Callable[[str | None], None]) -> None:
         """Go through the boot list; ``done`` gets None, or what went wrong.
@@ -92,6 +93,7 @@ class Services:
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             done(f"{BOOT_FILE}: {error}")
             return
+        self.listed = {s.name for s in services}
         self._next([s for s in services if s.prepares or not hold], done)
 
     def _next(self, services: list[Service], done: Callable[[str | None], None]) -> None:
