@@ -169,7 +169,7 @@ class Loss(Fault):
 class Rate(Fault):
     """Little passes between two regions; the rest waits in a short queue, and then is lost.
 
-    :ivar bits_per_s: of each way, 64,000 to 100,000,000
+    :ivar bits_per_s: of each way, 64,000 to 20,000,000
     :ivar both_ways: false: only from ``one`` to ``other``
     """
 
@@ -180,7 +180,7 @@ class Rate(Fault):
 
     def breakage(self, operations: Operations) -> Breakage:
         """A line kept busy carries that much and no more."""
-        validate.number("bits_per_s", self.bits_per_s, low=64_000, high=1e8)
+        validate.number("bits_per_s", self.bits_per_s, low=64_000, high=2e7)
         ways = _ways(operations, self.one, self.other, self.both_ways)
 
         def missing(before: float, after: float) -> str:

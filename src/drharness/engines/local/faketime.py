@@ -6,6 +6,7 @@ Namespaces cannot: a time namespace shifts only the monotonic clocks.
 from __future__ import annotations
 
 import glob
+import os
 
 _PLACES = (
     "/usr/lib/*/faketime",
@@ -20,7 +21,8 @@ def library() -> str:
 
     :raises FileNotFoundError: it is not installed
     """
-    found = [path for place in _PLACES for path in glob.glob(f"{place}/libfaketime.so.1")]
-    if not found:
-        raise FileNotFoundError(f"no libfaketime.so.1 in {', '.join(_PLACES)}")
-    return found[0]
+    for place in _PLACES:
+        for path in glob.glob(f"{place}/libfaketime.so.1"):
+            if os.path.isfile(path):
+                return path
+    raise FileNotFoundError(f"no libfaketime.so.1 in {', '.join(_PLACES)}")
