@@ -26,11 +26,10 @@ def connection_graph(history: History) -> list[Finding] | NotExercised:
     connection has it; a standby that is up has one to the active database. A Configuration
     Server's session on its own region's database is left to S5, which sees it in every sample. A
     way to the Framework, a claim and a standby are excused while a procedure is unfinished or a
-    fault touches them. Slack: none; what counts stood throughout the census of its VM.
+    fault touches them. Slack: none; what counts stood when its VM was looked at.
     """
     edges = history.of_kind("edge")
-    looked = history.of_kind("audit") or history.of_kind("dns")
-    if not edges and not any(e.get("phase") for e in looked):
+    if not edges and not history.of_kind("audit"):
         return NotExercised("no census")
     findings, told = [], set()
     for event in edges:
@@ -145,7 +144,7 @@ def _censuses(history: History) -> list[tuple[int, str]]:
     out: list[tuple[int, str]] = []
     last = -ns(1.0)
     for event in history.events:
-        if event.kind not in ("edge", "dns", "audit") or not event.get("phase"):
+        if event.kind not in ("edge", "audit"):
             continue
         if not out or out[-1][1] != event["phase"] or event.t - last > ns(1.0):
             out.append((event.t, event["phase"]))

@@ -1,8 +1,8 @@
 """A census of the deployment: what every VM reaches, is connected to, and takes the names for.
 
-Taken when a deployment has come up (phase ``start``), when a procedure has ended (``procedure``)
-and when the run is judged (``end``): one process per VM, all VMs at once. It only looks: nothing is
-seen of it but a few connections that are opened and closed.
+Taken when a deployment has come up (phase ``start``, briefly), when a procedure has ended
+(``procedure``) and when the run is judged (``end``): one process per VM, all VMs at once. It only
+looks: nothing is seen of it but a few connections that are opened and closed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _BOOT_S = 2.0  # a server listens long before it is ready
 _PORT = addresses.POSTGRES_PORT
 
 
-def take(operations: Operations, phase: str, *, held: bool = False) -> None:
+def take(operations: Operations, phase: str, *, held: bool = False, briefly: bool = False) -> None:
     """Look around in every VM that is on, and record what is seen with its phase.
 
+    :param briefly: only who reaches the databases and what the names mean
     :param held: also probe the databases from the Framework of a region where it is off: its
         primary VM is powered on for that with its services held, and off again
     """
@@ -33,9 +34,12 @@ def take(operations: Operations, phase: str, *, held: bool = False) -> None:
     guests = _held(operations) if held else []
     operations.power_on(*guests, hold=True, cause="probe")
     try:
-        on = [vm for vm in topology.vms if operations.is_on(vm.id)]
+        roles = {vm.role for vm in topology.vms} - ({"dbms"} if briefly else set())
+        on = [vm for vm in topology.vms if operations.is_on(vm.id) and vm.role in roles]
         asked = {vm.id: _question(operations, vm, guest=vm.id in guests) for vm in on}
-        processes = _processes(operations, asked)
+        for vm in on if not briefly else ():
+            asked[vm.id]["edges"] = vm.role != "dns"
+        processes = {} if briefly else _processes(operations, asked)
         seen = operations.each(_LOOK, asked, timeout=_LOOK_S)
     finally:
         operations.power_off(*guests, cause="probe")

@@ -380,7 +380,7 @@ def _come_up(deployment: Deployment) -> None:
         trouble.check_replacements(deployment.operations)
         _bring_up(deployment)
         _record_start(deployment)
-        census.take(deployment.operations, "start", held=True)
+        census.take(deployment.operations, "start", briefly=True)
     except UsageError:
         raise
     except DrHarnessError as error:

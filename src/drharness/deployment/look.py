@@ -33,6 +33,7 @@ async def look(
     names: Sequence[str] = (),
     source: str = "",
     server: str = "",
+    edges: bool = False,
     database: bool = False,
     timeout: float = 0.3,
 ) -> dict[str, Any]:
@@ -41,22 +42,22 @@ async def look(
     :param targets: (address, port) pairs to open a connection to
     :param names: host names to look up in ``source``: ``hosts`` (this VM's file), else at
         ``server``
+    :param edges: also tell the connections there were before (the kernel takes 4 ms for its table)
     :param database: also audit the database of this VM
     :param timeout: seconds for a connection, or for the database to answer
     :returns: ``reach`` (a result per target), ``edges`` as [local, remote, process id, its title],
-        only connections that were there before and after all else was done, ``dns`` (name to
-        ``addresses`` and ``ttl``), ``audit`` (None: not asked, or the database does not answer)
+        ``dns`` (name to ``addresses`` and ``ttl``), ``audit`` (None: not asked, or the database
+        does not answer)
     """
-    before = connections()
+    found = sorted(connections()) if edges else []
+    owners = _owners() if found else {}
     reached, named, audited = await asyncio.gather(
         reach.probe(targets, timeout),
         _names(names, source, server),
         _audited(timeout=4 * timeout) if database else _nothing(),
     )
-    owners = _owners()
-    held = sorted(before & connections())
-    edges = [[local, remote, *owners.get(inode, (0, ""))] for local, remote, inode in held]
-    return {"reach": reached, "edges": edges, "dns": named, "audit": audited}
+    held = [[local, remote, *owners.get(inode, (0, ""))] for local, remote, inode in found]
+    return {"reach": reached, "edges": held, "dns": named, "audit": audited}
 
 
 async def _nothing() -> None:
