@@ -23,6 +23,13 @@ def _resolver_keeps(story: Story) -> None:
     _fault(story, 1.62, None, f="resolver_policy", args=args)
 
 
+def _cached_for_long(story: Story) -> None:
+    """A look at that resolver, after the names were switched."""
+    _resolver_keeps(story)
+    look = {"host": TWO, "fqdn": "cfgmaster-p.dr.internal", "ans": ["10.82.1.11"]}
+    story.add(4.7, "dns", source="cache", ttl=60, phase="end", **look)
+
+
 def _refused_first(story: Story) -> None:
     """A first run refuses without DNS; before the second one names were wrong for a moment."""
     _fault(story, 1.61, 1.68, f="dns_down", args={"how": "power"})
@@ -38,6 +45,7 @@ def _refused_first(story: Story) -> None:
 STORIES: Mapping[str, tuple[str, bool, Made]] = {
     "bad_l1_resolver_keeps_names": ("L1", True, told(_resolver_keeps, Plot(late=7.5))),
     "near_l1_resolver_keeps_names": ("L1", False, told(_resolver_keeps)),
+    "near_t2_resolver_keeps_names": ("T2", False, told(_cached_for_long)),
     "bad_l1_too_late_after_a_refusal": ("L1", True, told(_refused_first, Plot(late=7.5))),
     "near_l1_wrong_names_after_a_refusal": ("L1", False, told(_refused_first)),
 }

@@ -19,8 +19,8 @@ def name_matrix(history: History) -> list[Finding] | NotExercised:
     Premise: a census. Rule: on Framework VMs the hosts file says the own region's; the authority
     says the active Framework's region; caches say what the authority does, or what it did before
     the switch until TTL + eps after it, and for no longer than its TTL; no answer is empty. The
-    authority and caches are not judged while a procedure is unfinished, nor a host (or anything,
-    if it is the DNS server) that a fault touches. Slack: eps.
+    authority and caches are not judged while a procedure is unfinished, nor a host that a fault
+    touches, or whose resolver (nor anything, if it is the DNS server). Slack: eps.
     """
     looks = [e for e in history.of_kind("dns") if e.get("phase") and e["fqdn"] in SIDES]
     if not looks:
@@ -43,7 +43,7 @@ def _expected(history: History, event: Event) -> list[list[str]]:
             return []
         return [[_address(history, history.region_of(host), name)]]
     meant = intent(history, t)
-    if not meant.settled or troubled(history, t, host, "dns"):
+    if not meant.settled or troubled(history, t, host, f"{host}.resolver", "dns"):
         return []
     right = [[_address(history, meant.names, name)]]
     if event.get("source") == "cache":
