@@ -71,7 +71,9 @@ def troubled(history: History, t: int, *ids: str) -> bool:
     names = {*ids, *(history.region_of(i) for i in ids)} - {""}
     names |= {c.id for c in history.topology.components if c.vm in ids}
     lasting = [f for f in history.faults if f.invoked <= t and (not f.healed or f.healed > since)]
-    touched = any(fault.names(name) for fault in lasting for name in names)
+    touched = any(f.names(name) for f in lasting for name in names)
+    inside = tuple(f"{i}." for i in vms & {*ids})  # a component of theirs, or their resolver
+    touched = touched or any(t.startswith(inside) for f in lasting for t in f.targets if inside)
     return touched or any(_interrupted(history, i, since, t) for i in ids if i in vms)
 
 
