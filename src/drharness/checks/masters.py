@@ -194,7 +194,7 @@ def _unsupported(writes: Sequence[Operation], acks: Mapping[str, list[Event]]) -
     ):
         if bad:
             first = bad[0][0]
-            text = f"{len(bad)} {seen}, the first {first.opid} via {first.via or 'nobody'}"
+            text = f"{len(bad)} writes {seen}, the first {first.opid} via {first.via or 'nobody'}"
             events = tuple(e for w, found in bad for e in (*w.events, *found))
             findings.append(_broken_chain(text, events))
     return findings
@@ -221,5 +221,5 @@ def _by_no_primary(history: History, acks: Mapping[str, list[Event]]) -> list[Fi
             bad += [said, ack]
     if not bad:
         return []
-    text = f"{len(bad) // 2} were acknowledged by a server that was not, the first {bad[1]['opid']}"
+    text = f"{len(bad) // 2} writes were acknowledged by no primary, the first {bad[1]['opid']}"
     return [_broken_chain(text, tuple(bad))]
