@@ -25,7 +25,11 @@ def _resolver_keeps(story: Story) -> None:
 
 def _cached_for_long(story: Story) -> None:
     """A look at that resolver, after the names were switched."""
-    _resolver_keeps(story)
+    args = {"target": "region2.application", "how": "floor", "seconds": 60.0}
+    _fault(story, 1.62, None, f="resolver_policy", args=args)
+    for event in story.events:
+        if event.get("f") == "resolver_policy":
+            event["targets"] = [f"{TWO}.resolver"]
     look = {"host": TWO, "fqdn": "cfgmaster-p.dr.internal", "ans": ["10.82.1.11"]}
     story.add(4.7, "dns", source="cache", ttl=60, phase="end", **look)
 
