@@ -13,7 +13,7 @@ from typing import Any
 from drharness.deployment.operations import Operations
 from drharness.engines.client import result
 from drharness.errors import DrHarnessError
-from drharness.topology import Topology, Vm, addresses
+from drharness.topology import Vm, addresses
 
 _LOOK = "drharness.deployment.look:look"
 _LISTENING = "drharness.deployment.look:wait_listening"
@@ -169,16 +169,17 @@ def _record(
 def _record_edge(
     operations: Operations, vm: Vm, ends: tuple[str, str], by: str, phase: str
 ) -> None:
-    """Who is connected to whom; the harness's own functions (``module:function``) are nobody."""
+    """Who is connected to whom; the harness's own functions (``module:function``) are nobody.
+
+    Of a connection that a database took, the other end tells, if it is a VM's: with that VM cut off
+    or without power this end is all that is left of it. Only strangers are told by the database.
+    """
     if ":" in by and not by.startswith("postgres:"):
         return
     local, remote = ends
     src, dst = vm.id, remote
     if vm.role == "dbms" and local.endswith(f":{_PORT}"):
-        src, dst = _vm_at(operations.topology, remote.partition(":")[0]), local
+        src, dst = remote.partition(":")[0], local
+        if src in {known.address for known in operations.topology.vms}:
+            return
     operations.recorder.record("edge", src=src, dst=dst, by=by, phase=phase)
-
-
-def _vm_at(topology: Topology, address: str) -> str:
-    """The VM with that address, else the address itself."""
-    return next((vm.id for vm in topology.vms if vm.address == address), address)
