@@ -157,15 +157,16 @@ def _proven_lag(history: History, plan: Plan, step: Step) -> tuple[int, tuple[Ev
         for e in samples
         if e.t <= since and e["writable"] and e.get("cur")
     ]
+    # one that is promoted by then is at least where it was before: what it wrote only adds to it
     after = [
         e
         for e in history.dbs.get(plan.to, ())
-        if e.t >= (step.ended or step.invoked) and e["writable"] is False
+        if e.t >= (step.ended or step.invoked) and e["writable"] is not None
     ]
     if not old or not after:
         return 0, ()
     last = max(old, key=lambda e: e.t)
-    had = max(_position(after[0].get("recv")), _position(after[0].get("replay")))
+    had = max(_position(after[0].get(name)) for name in ("recv", "replay", "cur"))
     return max(0, _position(last["cur"]) - had), (last, after[0])
 
 
