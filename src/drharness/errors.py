@@ -10,6 +10,8 @@ DrHarnessError                what went wrong, in one sentence a user can act on
 ├── Unmanaged                 out-of-band management does not answer                  (exit 3)
 ├── FaultNotProven            a fault was injected but its effect was not seen         (exit 3)
 └── HistoryError              a history file cannot be read as one                     (exit 2)
+
+ControllerDied is none of them: a controller that is killed handles nothing.
 """
 
 from __future__ import annotations
@@ -49,6 +51,10 @@ class EngineLost(DrHarnessError):
 
 class Unmanaged(DrHarnessError):
     """The out-of-band management of a region does not answer: nothing can be powered off or on."""
+
+
+class ControllerDied(BaseException):
+    """The controller was killed here, in a drill: nothing after this point was done by it."""
 
 
 class FaultNotProven(DrHarnessError):

@@ -8,11 +8,10 @@ from typing import Any
 from drharness.dbms.session import Session
 
 # Of a server that does not accept sessions.
+_FIELDS = "in_recovery writable sysid tli cur recv replay sync_names epoch seq"
 NOTHING: dict[str, Any] = {
     "accepting": False,
-    **dict.fromkeys(
-        ("in_recovery", "writable", "sysid", "tli", "cur", "recv", "replay", "epoch", "seq"), None
-    ),
+    **dict.fromkeys(_FIELDS.split(), None),
     "senders": [],
     "sessions": [],
 }
@@ -31,7 +30,7 @@ SELECT true AS accepting, r.standby AS in_recovery, NOT r.standby AS writable,
     CASE WHEN NOT r.standby THEN pg_current_wal_lsn()::text END AS cur,
     CASE WHEN r.standby THEN pg_last_wal_receive_lsn()::text END AS recv,
     CASE WHEN r.standby THEN pg_last_wal_replay_lsn()::text END AS replay,
-    c.epoch, c.seq,
+    current_setting('synchronous_standby_names') AS sync_names, c.epoch, c.seq,
     coalesce((SELECT json_agg(
             json_build_array(application_name, host(client_addr), sync_state) ORDER BY pid)
         FROM pg_stat_replication), '[]') AS senders,
@@ -55,9 +54,9 @@ async def take(session: Session, *, limit: float) -> dict[str, Any]:
     """The fields of a ``db`` event but its name.
 
     ``accepting``, ``in_recovery``, ``writable`` (not in recovery), ``sysid``, ``tli``; LSNs ``cur``
-    (of a primary), ``recv`` and ``replay`` (of a standby); ``senders`` as [name, address, sync
-    state], ``sessions`` of Configuration Servers as [application name, address]; ``epoch``;
-    ``seq``.
+    (of a primary), ``recv`` and ``replay`` (of a standby); ``sync_names``, the standbys that
+    commits wait for; ``senders`` as [name, address, sync state], ``sessions`` of Configuration
+    Servers as [application name, address]; ``epoch``; ``seq``.
 
     :raises psycopg.Error, DeadlinePassed: no answer
     """

@@ -119,7 +119,7 @@ def clean_stale_locks(*, home: str = HOME) -> list[str]:
 
 
 async def status(*, home: str = HOME, timeout: float = _LIMIT_S) -> dict[str, Any]:
-    """What the database says of itself: the ``db`` event's fields, ``slots`` and ``sync_names``.
+    """What the database says of itself: the ``db`` event's fields, and ``slots``.
 
     A server that does not answer within ``timeout`` seconds has ``accepting`` false and says why in
     ``error``.
@@ -130,11 +130,10 @@ async def status(*, home: str = HOME, timeout: float = _LIMIT_S) -> dict[str, An
             return {
                 **await sample.take(session, limit=timeout),
                 "slots": [[row["slot_name"], row["active"], row["restart_lsn"]] for row in slots],
-                "sync_names": await setting(session, "synchronous_standby_names", timeout),
                 "error": "",
             }
     except (psycopg.Error, DeadlinePassed) as error:
-        return {**sample.NOTHING, "slots": [], "sync_names": None, "error": str(error).strip()}
+        return {**sample.NOTHING, "slots": [], "error": str(error).strip()}
 
 
 async def wait_accepting(*, home: str = HOME, timeout: float = 30.0) -> dict[str, Any]:

@@ -11,25 +11,22 @@ from typing import Any, Protocol, TypeVar
 from drharness.checks.budget import Budget
 from drharness.checks.judge import judge
 from drharness.checks.verdict import Judgement
-from drharness.dbms import binaries, template
-from drharness.deployment import census, evidence, provision, trouble
-from drharness.deployment.engines import engine_named, require
+from drharness.deployment import bring_up, census, evidence, trouble
+from drharness.deployment.engines import engine_named
 from drharness.deployment.names import Names
 from drharness.deployment.operations import NOT_YET, Operations
 from drharness.deployment.traffic import Traffic
-from drharness.engines.protocol import Engine, Machine, Machines, Site
+from drharness.engines.protocol import Machine, Machines
 from drharness.errors import DrHarnessError, StartupFailed, UsageError
 from drharness.history import store
 from drharness.history.event import Data
 from drharness.history.recorder import Listener, Recorder
 from drharness.history.view import History
-from drharness.kernel import rng
 from drharness.kernel.waiting import wait_until
 from drharness.topology import Component, Topology, Vm
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-_READY_S = 20.0
 _CLIENT = "drharness.components.client"
 
 
@@ -54,6 +51,13 @@ class Runnable(Protocol[T_co]):
 
     def carry_out(self, deployment: Deployment) -> T_co:
         """Run all steps and return the outcome."""
+
+
+class Beginnable(Protocol[T_co]):
+    """What :meth:`Deployment.begin` takes: a procedure."""
+
+    def begin(self, deployment: Deployment) -> T_co:
+        """Return a run that has done nothing yet."""
 
 
 class Deployment:
@@ -143,14 +147,18 @@ class Deployment:
 
     def run(self, procedure: Runnable[T]) -> T:
         """Carry out a procedure; its outcome says whether it succeeded, how long, what was lost."""
-        if isinstance(procedure, type) or not hasattr(procedure, "carry_out"):
-            raise UsageError(
-                "procedure: expected one, like procedures.full_failover(to='region2'), "
-                f"got {procedure!r}."
-            )
+        _check_procedure(procedure, "carry_out")
         outcome = procedure.carry_out(self)
         self._census("procedure")
         return outcome
+
+    def begin(self, procedure: Beginnable[T]) -> T:
+        """Begin a procedure and do nothing yet: the caller takes its steps, one by one.
+
+        ``run.next()`` does one, until ``run.done``; ``run.outcome()`` says how it went.
+        """
+        _check_procedure(procedure, "begin")
+        return procedure.begin(self)
 
     def wait_until(
         self, probe: Callable[[], T | None], what: str = "the condition", *, timeout: float = 10.0
@@ -262,79 +270,12 @@ class Deployment:
         return evidence.log_tails(self.evidence)
 
 
-def _bring_up(deployment: Deployment) -> None:
-    """Open the active database, and wait until every region can write."""
-    operations, topology, active = deployment.operations, deployment.topology, deployment.active
-    dormant = topology.other(active)
-    ready = _READY_S + 3 * topology.profile.retry
-    operations.database(active, "server:wait_accepting", timeout=_READY_S)
-    operations.database(active, "server:create_slot", name=dormant)
-    # Only now: a standby that finds no slot waits a second before it tries again.
-    operations.power_on(topology.dbms(dormant).id, cause="deployment")
-    _set_first_rules(operations, active)
-    operations.database(active, "server:wait_streaming", name=dormant, timeout=_READY_S)
-    operations.set_roles(active, timeout=ready)
-    # Only now: whoever starts before its server is there pauses before it tries again.
-    applications = [vm.id for vm in topology.vms if vm.role == "application"]
-    operations.power_on(*applications, cause="deployment")
-    for proxy in deployment.proxies():
-        operations.wait_component(proxy, "is in normal mode", {"mode": "normal"}, timeout=ready)
-    for vm in applications:
-        _wait_connected(operations, f"{vm}.application", ready)
-
-
-def _wait_connected(operations: Operations, application: str, timeout: float) -> None:
-    wait_until(
-        lambda: bool(operations.component_status(application)["via"]),
-        f"{application} connected to its proxy",
-        timeout=timeout,
-        retry_on=NOT_YET,
-    )
-
-
-def _set_first_rules(operations: Operations, active: str) -> None:
-    """The guide's rules of normal operation: the active database open to its own Framework only."""
-    topology = operations.topology
-    subnets = provision.framework_subnets(topology)
-    own = subnets[topology.number(active) - 1]
-    others = [s for s in subnets if s != own]
-    operations.set_firewall(active, block=others, unblock=[own])
-    operations.set_firewall(topology.other(active), block=subnets)
-
-
-def _start(
-    topology: Topology, engine: Engine, run: Path, active: str, recorder: Recorder
-) -> Machines:
-    place = template.ensure(binaries.find())
-    postgres = f"{template.programs_of(place)}/postgres"
-    seed = rng.token(8)
-    recorder.record(
-        "run",
-        run=run.name,
-        topology=topology.as_dict(),
-        active=active,
-        engine=engine.name,
-        seed=seed,
-    )
-    dormant = topology.other(active)
-    later = [
-        vm.id
-        for vm in topology.vms
-        if vm.role == "application" or (vm.region == dormant and vm.role in ("framework", "dbms"))
-    ]
-    site = Site(
-        topology=topology,
-        evidence=run,
-        files=provision.site_files(topology, active, place, postgres),
-        keep=[str(place), str(Path(postgres).parent.parent)],
-        seed=seed,
-        hold=later,
-    )
-    try:
-        return engine.start(site)
-    except DrHarnessError:
-        require(engine)  # says which power the host lacks, if that is the reason
-        raise
+def _check_procedure(procedure: object, ability: str) -> None:
+    if isinstance(procedure, type) or not hasattr(procedure, ability):
+        raise UsageError(
+            "procedure: expected one, like procedures.full_failover(to='region2'), "
+            f"got {procedure!r}."
+        )
 
 
 @contextmanager
@@ -363,7 +304,7 @@ def deploy(
     file = store.AppendFile(run / "controller.jsonl")
     recorder = Recorder(file, *listeners)
     try:
-        machines = _start(topology, chosen, run, active, recorder)
+        machines = bring_up.start(topology, chosen, run, active, recorder)
         deployment = Deployment(topology, machines, recorder, run, active)
         try:
             _come_up(deployment)
@@ -378,8 +319,8 @@ def deploy(
 def _come_up(deployment: Deployment) -> None:
     try:
         trouble.check_replacements(deployment.operations)
-        _bring_up(deployment)
-        _record_start(deployment)
+        bring_up.open_for_clients(deployment.operations)
+        bring_up.record_start(deployment.operations)
         census.take(deployment.operations, "start", briefly=True)
     except UsageError:
         raise
@@ -387,9 +328,3 @@ def _come_up(deployment: Deployment) -> None:
         logs = trouble.logs_about(deployment.evidence, str(error))
         raise StartupFailed(f"the deployment did not come up: {error}\n{logs}") from error
     deployment.operations.on_boot = partial(census.fence, deployment.operations)
-
-
-def _record_start(deployment: Deployment) -> None:
-    """The world is clean at the start: how much is in it."""
-    dump = deployment.operations.database(deployment.active, "contents:dump")
-    deployment.recorder.record("start", seq=dump["seq"], objects=len(dump["objects"]))

@@ -13,12 +13,14 @@ from typing import Any
 from drharness.deployment import provision
 from drharness.deployment.conditions import Conditions
 from drharness.deployment.cuts import Cuts
+from drharness.deployment.requests import Requests
 from drharness.engines.client import RemoteError, result
 from drharness.engines.protocol import Cut, Machine, Machines, Shape
 from drharness.errors import DrHarnessError, EngineLost, Unmanaged
 from drharness.history import store
 from drharness.history.event import Data
 from drharness.history.recorder import Recorder
+from drharness.kernel import clock
 from drharness.kernel.waiting import scaled, wait_until
 from drharness.topology import Topology, addresses
 
@@ -43,6 +45,8 @@ class Operations(Conditions):
     :ivar evidence: the run's directory
     :ivar unmanaged: regions whose out-of-band management does not answer
     :ivar on_boot: called with the VMs that were powered on, once they are
+    :ivar requests: those of a procedure's step, one by one
+    :ivar states: what was done to each VM's power, as [ns, ``on``, ``off``, ``frozen``, ``thawed``]
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class Operations(Conditions):
         self.on_boot: Callable[[Sequence[str]], None] | None = None
         self.recorder = recorder
         self.evidence = evidence
+        self.requests = Requests()
+        self.states: dict[str, list[tuple[int, str]]] = {}
         self._machines = machines
         self._cuts = Cuts(machines, recorder)
         self._shapes: list[Shape] = []
@@ -63,7 +69,7 @@ class Operations(Conditions):
 
     def machine(self, vm: str) -> Machine:
         """The VM of that id."""
-        return self._machines.machine(vm)
+        return self.requests.watch(self._machines.machine(vm))
 
     def is_on(self, vm: str) -> bool:
         """Whether the VM has power, as the out-of-band management sees it."""
@@ -101,8 +107,9 @@ class Operations(Conditions):
         if managed:
             self.require_management(*vms)
         running = [vm for vm in vms if self.is_on(vm)]
-        self._machines.power_off(*running)
-        self._record_state(running, "off", cause)
+        with self.requests.one():
+            self._machines.power_off(*running)
+            self._record_state(running, "off", cause)
 
     def require_management(self, *vms: str) -> None:
         """Nothing to say while the out-of-band management of these VMs answers.
@@ -124,8 +131,9 @@ class Operations(Conditions):
         if managed:
             self.require_management(*vms)
         started = [vm for vm in vms if not self.is_on(vm)]
-        self._cuts.power_on(vms, hold=hold)
-        self._record_state(started, "on", cause)
+        with self.requests.one():
+            self._cuts.power_on(vms, hold=hold)
+            self._record_state(started, "on", cause)
         if self.on_boot is not None and not hold:
             self.on_boot(started)
 
@@ -146,6 +154,7 @@ class Operations(Conditions):
 
     def _record_state(self, vms: Sequence[str], state: str, cause: str) -> None:
         for vm in vms:
+            self.states.setdefault(vm, []).append((clock.now_ns(), state))
             self.recorder.record("vm", id=vm, state=state, cause=cause)
 
     def cut(self, *cuts: Cut) -> None:
@@ -230,6 +239,12 @@ class Operations(Conditions):
         """What a region's database says of itself; ``accepting`` is false if it does not answer."""
         status: dict[str, Any] = self.database(region, "server:status", timeout=timeout)
         return status
+
+    def samples(self, region: str) -> list[Data]:
+        """What a region's database has said of itself so far, one ``db`` event per sampling."""
+        path = self.evidence / "vms" / self.topology.dbms(region).id / "events" / "observer.jsonl"
+        events = store.read(path, may_be_torn=True) if path.exists() else []
+        return [e for e in events if e["kind"] == "db"]
 
     def set_firewall(
         self, region: str, *, block: Sequence[str] = (), unblock: Sequence[str] = ()

@@ -7,6 +7,7 @@ letting a run pass that tested nothing. Its guard heals exactly what it broke.
 from collections.abc import Mapping
 
 from drharness.faults.clock import ClockSkew
+from drharness.faults.controller import ControllerKilled
 from drharness.faults.database import LongReader, SlotLost, StandbyLagging, StrayWalReceiver
 from drharness.faults.disk import DiskFull
 from drharness.faults.model import Fault, Guard, Receipt
@@ -27,6 +28,7 @@ BY_NAME: Mapping[str, type[Fault]] = {
     "clock-skew": ClockSkew,
     "component-frozen": ComponentFrozen,
     "component-killed": ComponentKilled,
+    "controller-killed": ControllerKilled,
     "delay": Delay,
     "disk-full": DiskFull,
     "dns-answers": DnsAnswers,
@@ -58,6 +60,7 @@ __all__ = [
     "ClockSkew",
     "ComponentFrozen",
     "ComponentKilled",
+    "ControllerKilled",
     "Delay",
     "DiskFull",
     "DnsAnswers",

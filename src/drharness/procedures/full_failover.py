@@ -6,37 +6,77 @@ then, and the names move only once a master is ready behind them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from drharness.deployment import provision
 from drharness.deployment.operations import NOT_YET
-from drharness.errors import DrHarnessError, WaitTimeout
+from drharness.errors import DrHarnessError, Unmanaged, WaitTimeout
 from drharness.kernel.waiting import wait_until
+from drharness.procedures import fence as fencing
+from drharness.procedures import lag
 from drharness.procedures.procedure import Procedure
-from drharness.procedures.step import Context, Step, StepFailed, StepRefused
+from drharness.procedures.step import Context, Options, Step, StepFailed, StepRefused
 from drharness.topology import addresses
 
 
-def full_failover(to: str = "region2") -> Procedure:
+def full_failover(
+    to: str = "region2",
+    fence: str = "out-of-band",
+    *,
+    force: bool = False,
+    max_lag_s: float | None = None,
+    max_lag_bytes: int | None = None,
+) -> Procedure:
     """The procedure that makes region ``to`` the active one.
 
     :param to: the region that survives
+    :param fence: ``out-of-band`` or ``firewall``: how the old database is kept from committing
+    :param force: go on without proof that it is, or with too much lag; recorded as the cause
+    :param max_lag_s: seconds of acknowledged changes that may be lost with asynchronous
+        replication; default: the timing profile's ``d_rep``
+    :param max_lag_bytes: the same in bytes of WAL; default: any
+    :raises UsageError: names the argument, its value and what was expected
     """
-    return Procedure("full_failover", to, _STEPS)
+    options = Options(fence, force, max_lag_s, max_lag_bytes)
+    return Procedure("full_failover", to, _STEPS, options=options)
 
 
 def _preflight(context: Context) -> dict[str, Any]:
-    """Is there a database to promote, with all it received replayed, and is there DNS?"""
-    region = context.to
-    status = _standby_ready(context)
-    if status["recv"] != status["replay"] and status["in_recovery"]:
-        status = _replayed(context)
-    for vm in ("dns", *[v.id for v in context.topology.vms_of(region, "dbms")]):
-        if not context.operations.is_on(vm):
+    """Is there a database to promote that has all it should, replayed, and DNS, and management?"""
+    region, operations = context.to, context.operations
+    for vm in ("dns", context.topology.dbms(region).id):
+        if not operations.is_on(vm):
             raise StepRefused(f"{vm} is powered off: {region} cannot take over.")
-    return {k: status[k] for k in ("in_recovery", "recv", "replay", "tli", "epoch", "seq")}
+    try:
+        operations.require_management(*(v.id for v in context.topology.vms_of(region)))
+    except Unmanaged as error:
+        raise StepRefused(f"{region}'s Framework could not be started: {error}") from error
+    status = _standby_ready(context)
+    _not_overtaken(context, status)
+    if not _all_replayed(status):
+        status = _replayed(context)
+    found = lag.gate(context, status)
+    seen = {k: status[k] for k in ("in_recovery", "recv", "replay", "tli", "epoch", "seq")}
+    return {**seen, **found}
+
+
+def _not_overtaken(context: Context, status: Mapping[str, Any]) -> None:
+    """A former primary that came back is writable, too, but of an older timeline."""
+    if status["in_recovery"]:
+        return
+    other = lag.old_primary(context) or lag.last_sample(context)
+    if other is not None and other["writable"] and other["tli"] > status["tli"]:
+        raise StepRefused(
+            f"the database of {context.to} is no replica: it was the primary on timeline "
+            f"{status['tli']}, and {context.old}'s has been promoted since (timeline "
+            f"{other['tli']})."
+        )
+
+
+def _all_replayed(status: Mapping[str, Any]) -> bool:
+    return not status["in_recovery"] or lag.position(status["replay"]) >= lag.received(status)
 
 
 def _standby_ready(context: Context) -> dict[str, Any]:
@@ -55,7 +95,7 @@ def _replayed(context: Context) -> dict[str, Any]:
     def caught_up() -> bool:
         seen.update(context.operations.database_status(context.to))
         # The last record of a primary that died may have come half: it is never replayed.
-        return bool(seen["recv"] == seen["replay"]) or bool(
+        return _all_replayed(seen) or bool(
             context.operations.database(context.to, "replay:out_of_wal")
         )
 
@@ -70,25 +110,6 @@ def _replayed(context: Context) -> dict[str, Any]:
     except WaitTimeout as error:
         raise StepRefused(str(error)) from error
     return seen
-
-
-def _fence(context: Context) -> dict[str, Any]:
-    """Power the old database off out of band, and its masters with it; see that nobody answers.
-
-    The database must be proven unable to commit before another one is promoted. A master that only
-    lost its database would believe in its lock until its keep-alive ends: it goes at the same time.
-    """
-    operations, topology = context.operations, context.topology
-    vms = [*topology.vms_of(context.old, "dbms"), *topology.vms_of(context.old, "framework")]
-    operations.power_off(*(vm.id for vm in vms), cause="fence", managed=True)
-    on = [vm.id for vm in vms if operations.is_on(vm.id)]
-    if on:
-        raise StepFailed(f"still on after they were powered off: {', '.join(on)}")
-    target = (topology.dbms(context.old).address, addresses.POSTGRES_PORT)
-    seen = {vm: operations.reach(vm, [target])[0] for vm in context.reachable("application")[:1]}
-    if "ok" in seen.values():
-        raise StepFailed(f"{context.old}'s database is powered off, yet it answers: {seen}")
-    return {"off": [vm.id for vm in vms], "reach": seen}
 
 
 def _promote(context: Context) -> dict[str, Any]:
@@ -150,24 +171,30 @@ def _switch_names(context: Context) -> dict[str, Any]:
     """Both names in one change; seen in the answers of the authoritative server."""
     done = context.operations.switch_names(context.to)
     for vm in context.reachable("application")[:1]:
-        for name, wanted in provision.framework_records(context.topology, context.to).items():
-            answer = context.operations.look_up(vm, name, addresses.DNS_SERVER)
-            if answer["addresses"] != wanted:
-                raise StepFailed(f"{name} is {answer['addresses']}, expected {wanted} (asked {vm})")
+        _see_names(context, vm, addresses.DNS_SERVER)
     return done
+
+
+def _see_names(context: Context, vm: str, server: str) -> None:
+    """A VM is answered the new addresses; one that boots gets a little time to ask."""
+    for name, wanted in provision.framework_records(context.topology, context.to).items():
+        answer = _answered(context, vm, partial(context.operations.look_up, vm, name, server))
+        if answer["addresses"] != wanted:
+            raise StepFailed(f"{name} is {answer} to {vm} (asked {server}), expected {wanted}")
+
+
+def _answered(context: Context, vm: str, request: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    limit = context.topology.profile.d
+    return wait_until(request, f"the resolver of {vm}", timeout=limit, retry_on=NOT_YET)
 
 
 def _flush(context: Context) -> dict[str, Any]:
     """Clear the cache of every proxy's host; seen in what each of them resolves now."""
     flushed = {}
-    records = provision.framework_records(context.topology, context.to)
     for region in context.topology.regions:
         for vm in context.vms(region, "application"):
-            done = context.operations.flush_names(vm)
-            for name, wanted in records.items():
-                answer = context.operations.look_up(vm, name)
-                if answer["addresses"] != wanted:
-                    raise StepFailed(f"{vm} resolves {name} to {answer}, expected {wanted}")
+            done = _answered(context, vm, partial(context.operations.flush_names, vm))
+            _see_names(context, vm, "127.0.0.1")
             flushed[vm] = done["flushed"]
     return flushed
 
@@ -200,7 +227,7 @@ def _canary(context: Context, region: str) -> dict[str, Any] | None:
 
 _STEPS = (
     Step("preflight", "FLO-1", "{to}-dbms", _preflight),
-    Step("fence", "DBM-5", "{old}-dbms and framework", _fence),
+    Step("fence", "DBM-5", "{old}-dbms and framework", fencing.fence),
     Step("promote", "DBM-2", "{to}-dbms", _promote),
     Step("unblock", "DBM-5", "{to}-dbms", _unblock),
     Step("start-framework", "CFG-4", "{to}-framework", _start_framework),

@@ -1,53 +1,16 @@
-"""A procedure as a value, its variations, and its run: every step recorded, timed and proven."""
+"""A procedure as a value, and its variations."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drharness.checks.models import acked
-from drharness.checks.rto import recoveries, slowest
 from drharness.deployment.deployment import Deployment
-from drharness.errors import DrHarnessError
-from drharness.history.records import Operation
-from drharness.kernel import clock, rng, validate
-from drharness.procedures.step import Context, Step, StepRefused
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """How a step ended: ``ok``, ``fail`` or ``refused``, with its text; seconds it took."""
-
-    id: str
-    type: str
-    seconds: float
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of a procedure ended.
-
-    :ivar status: ``ok``, ``fail`` or ``refused``; ``text`` says why, ``step`` where
-    :ivar steps: how each step that was begun ended
-    :ivar rto: seconds from the fault's beginning until every living region could write again; None
-        if there was no fault or that never came
-    :ivar lost: acknowledged changes that are not there any more (all, if no database answers)
-    """
-
-    procedure: str
-    status: str
-    steps: tuple[StepResult, ...]
-    rto: float | None
-    lost: tuple[Operation, ...]
-    step: str = ""
-    text: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether every step succeeded."""
-        return self.status == "ok"
+from drharness.deployment.requests import Moment
+from drharness.kernel import validate
+from drharness.procedures.run import Outcome, Run
+from drharness.procedures.step import DEFAULTS, Options, Step
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,15 +18,20 @@ class Procedure:
     """A sequence of steps towards making region ``to`` the active one.
 
     :ivar variations: how it differs from the shipped one, as code
+    :ivar interruption: the moment at which the controller that carries it out dies, if it does
     """
 
     name: str
     to: str
     steps: tuple[Step, ...]
     variations: tuple[str, ...] = ()
+    options: Options = DEFAULTS
+    interruption: Moment | None = None
 
     def __repr__(self) -> str:
-        return f"procedures.{self.name}(to={self.to!r})" + "".join(self.variations)
+        dies = f".interrupted({self.interruption.code})" if self.interruption else ""
+        varied = "".join(self.variations)
+        return f"procedures.{self.name}(to={self.to!r}{self.options.code}){varied}{dies}"
 
     def _index(self, step: str) -> int:
         ids = [s.id for s in self.steps]
@@ -92,71 +60,50 @@ class Procedure:
         steps[a], steps[b] = steps[b], steps[a]
         return self._varied(steps, f"swapped({one!r}, {other!r})")
 
+    def repeated(self, step: str) -> Procedure:
+        """The same with one step done twice in a row.
+
+        :raises UsageError: no such step
+        """
+        index = self._index(step)
+        return self._varied((*self.steps[: index + 1], *self.steps[index:]), f"repeated({step!r})")
+
+    def delayed(self, step: str, seconds: float) -> Procedure:
+        """The same with a pause before one step.
+
+        :raises UsageError: no such step, or no number of seconds
+        """
+        index = self._index(step)
+        pause = validate.number("seconds", seconds, low=0, high=86400)
+        late = dataclasses.replace(self.steps[index], delay=pause)
+        steps = (*self.steps[:index], late, *self.steps[index + 1 :])
+        return self._varied(steps, f"delayed({step!r}, {seconds!r})")
+
+    def interrupted(
+        self, *, after: str = "", within: str = "", call: int = 1, sent: bool = True
+    ) -> Procedure:
+        """The same, whose controller is killed at a moment: nothing it knew is left.
+
+        :param after: once this step has ended; or
+        :param within: while this step is under way, at its request number ``call`` to a VM
+        :param sent: that request has left and its answer is not read; false: it does not leave
+        :raises UsageError: no such step, or not one of ``after`` and ``within``
+        """
+        moment = Moment(after, within, call, sent)
+        self._index(moment.step)
+        return dataclasses.replace(self, interruption=moment)
+
+    def uninterrupted(self) -> Procedure:
+        """The same, whose controller lives on."""
+        return dataclasses.replace(self, interruption=None)
+
+    def begin(self, deployment: Deployment) -> Run:
+        """A run that has done nothing yet; the caller advances it step by step."""
+        return Run(self, deployment)
+
     def carry_out(self, deployment: Deployment) -> Outcome:
         """Run all steps; the first that fails or refuses ends the run. Can be run again."""
-        topology = deployment.topology
-        topology.number(self.to)
-        deployment.plans += 1
-        operations = deployment.operations
-        context = Context(
-            operations, self.to, topology.other(self.to), deployment.plans, rng.token()
-        )
-        plan = {"plan": context.plan, "procedure": self.name, "to": self.to}
-        ids = [s.id for s in self.steps]
-        operations.recorder.record("plan", type="invoke", steps=ids, code=repr(self), **plan)
-        done: list[StepResult] = []
-        for step in self.steps:
-            done.append(_carry_out(step, context))
-            if done[-1].type != "ok":
-                break
-        last = done[-1] if done else StepResult("", "ok", 0.0)
-        operations.recorder.record("plan", type=last.type, steps=ids, **plan)
-        if any(r.id == "promote" and r.type == "ok" for r in done):
-            operations.active = self.to
-        return self._outcome(deployment, done, last)
-
-    def _outcome(
-        self, deployment: Deployment, done: Sequence[StepResult], last: StepResult
-    ) -> Outcome:
-        asked = clock.now_ns()
-        present = _present(deployment)
-        history = deployment.history
-        failed = last.type != "ok"
-        return Outcome(
-            procedure=repr(self),
-            status=last.type,
-            steps=tuple(done),
-            rto=slowest(recoveries(history)),
-            lost=tuple(w for w in acked(history) if w.done < asked and w.opid not in present),
-            step=last.id if failed else "",
-            text=last.text if failed else "",
-        )
-
-
-def _present(deployment: Deployment) -> Collection[str]:
-    """Operation ids in the active database; traffic may go on meanwhile."""
-    try:
-        dump = deployment.operations.database(deployment.active, "contents:dump")
-    except DrHarnessError as error:
-        deployment.recorder.record("note", text=f"no database to read back from: {error}")
-        return ()
-    ops: dict[str, int] = dump["ops"]
-    return ops
-
-
-def _carry_out(step: Step, context: Context) -> StepResult:
-    record = context.operations.recorder.record
-    target = step.target.format(to=context.to, old=context.old)
-    fields = {"plan": context.plan, "id": step.id, "clause": step.clause, "target": target}
-    record("step", type="invoke", **fields)
-    started = clock.Deadline(0)
-    try:
-        result = step.action(context)
-    except StepRefused as refusal:
-        record("step", type="refused", text=str(refusal), **fields)
-        return StepResult(step.id, "refused", started.waited, str(refusal))
-    except DrHarnessError as error:
-        record("step", type="fail", text=str(error), **fields)
-        return StepResult(step.id, "fail", started.waited, str(error))
-    record("step", type="ok", result=result, **fields)
-    return StepResult(step.id, "ok", started.waited)
+        run = self.begin(deployment)
+        while not run.done:
+            run.next()
+        return run.outcome()

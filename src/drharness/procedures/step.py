@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from drharness.deployment.operations import Operations
-from drharness.errors import DrHarnessError
+from drharness.errors import DrHarnessError, UsageError
+from drharness.kernel import validate
 from drharness.topology import Topology
 
 
@@ -17,6 +18,44 @@ class StepFailed(DrHarnessError):
 
 class StepRefused(DrHarnessError):
     """A step would not be safe or cannot succeed; nothing was changed by it."""
+
+
+FENCES = ("out-of-band", "firewall")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the guide leaves open.
+
+    :ivar fence: how the old database is kept from committing: ``out-of-band`` (its power is cut
+        through the management) or ``firewall`` (the guide's rules on its VM, its sessions ended)
+    :ivar force: go on where proof is missing, and record it
+    :ivar max_lag_s: seconds of changes that may be lost; None: the timing profile's ``d_rep``
+    :ivar max_lag_bytes: bytes of WAL that may be lost; None: any
+    """
+
+    fence: str = "out-of-band"
+    force: bool = False
+    max_lag_s: float | None = None
+    max_lag_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        validate.choice("fence", self.fence, FENCES)
+        if not isinstance(self.force, bool):
+            raise UsageError(f"force: expected True or False, got {self.force!r}.")
+        if self.max_lag_s is not None:
+            validate.number("max_lag_s", self.max_lag_s, low=0, high=86400)
+        if self.max_lag_bytes is not None:
+            validate.number("max_lag_bytes", self.max_lag_bytes, low=0, high=2**63)
+
+    @property
+    def code(self) -> str:
+        """As keyword arguments, each with a comma and a space before it; defaults are left out."""
+        named = [(f.name, getattr(self, f.name), f.default) for f in fields(self)]
+        return "".join(f", {name}={value!r}" for name, value, usual in named if value != usual)
+
+
+DEFAULTS = Options()
 
 
 @dataclass(frozen=True)
@@ -33,6 +72,7 @@ class Context:
     old: str
     plan: int
     token: str
+    options: Options = DEFAULTS
 
     @property
     def topology(self) -> Topology:
@@ -45,10 +85,13 @@ class Context:
         return [vm.id for vm in found if self.operations.is_on(vm.id)]
 
     def reachable(self, role: str) -> list[str]:
-        """Ids of the VMs of a role that are on and not cut off from the new active region."""
+        """Ids of the VMs of a role that are on and not cut off from the new active region.
+
+        The new active region's come first: the others' may have been powered on just now.
+        """
         return [
             vm
-            for region in self.topology.regions
+            for region in (self.to, self.old)
             if not self.operations.are_cut(region, self.to)
             for vm in self.vms(region, role)
         ]
@@ -65,9 +108,11 @@ class Step:
     :ivar target: what it acts on, ``{to}`` and ``{old}`` standing for regions
     :ivar action: does it, verifies it by its effect, and returns what was seen; doing it again
         when it was done already changes nothing
+    :ivar delay: seconds that pass before it begins
     """
 
     id: str
     clause: str
     target: str
     action: Action = field(repr=False)
+    delay: float = 0.0
