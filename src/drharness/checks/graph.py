@@ -80,7 +80,10 @@ def _forbidden(history: History, event: Event) -> str:
 def _to_database(history: History, event: Event, source: Vm | None, meant: Intent) -> str:
     region = database_at(history, event["dst"])
     if source is not None and source.role == "dbms" and source.region != region:
+        # behind a cut, the far end of a connection that is gone still stands
+        vms = (source.id, history.topology.dbms(region).id)
         stale = region != meant.database and meant.settled
+        stale = stale and not troubled(history, event.t, *vms)
         return f"no standby of the database of {region}: it is not the active one" if stale else ""
     if source is None or source.role != "framework":
         return "only standbys and the active Framework are connected to a database"
