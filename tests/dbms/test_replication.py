@@ -61,6 +61,22 @@ def test_promoting_again_changes_nothing(async_pair: Pair) -> None:
         run(server.promote(token="late", plan=2, home=home))
 
 
+def test_two_promotions_at_once_open_one_epoch(async_pair: Pair) -> None:
+    """The controller died while its request was under way, and the procedure was run again."""
+    home = async_pair.standby.home
+
+    async def both() -> list[dict[str, object] | BaseException]:
+        calls = [server.promote(token=f"plan{n}", plan=n, home=home) for n in (1, 2, 3, 4)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    ended = run(both())
+    opened = [e for e in run(server.dump(home=home))["epochs"] if e["tli"] == 2]
+    assert len(opened) == 1
+    for seen in ended:
+        told = seen["token"] if isinstance(seen, dict) else str(seen)
+        assert told == opened[0]["token"] or "is older than plan" in str(told)
+
+
 def test_a_promotion_interrupted_before_its_epoch_is_completed(async_pair: Pair) -> None:
     async def bare() -> None:
         async with Place(async_pair.standby.home).session("postgres", 5) as session:

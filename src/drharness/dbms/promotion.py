@@ -19,6 +19,8 @@ from drharness.dbms.session import DeadlinePassed, Session, until
 from drharness.errors import StartupFailed
 from drharness.kernel import clock
 
+# The call of a controller that died may still be under way: without it both would find no epoch.
+_ONE_AT_A_TIME = "SELECT pg_advisory_lock(20305)"
 _LAST = """SELECT token, first_seq, switch_lsn::text, tli, plan
     FROM cfg_epoch ORDER BY ordinal DESC LIMIT 1"""
 _BEGIN = "SELECT cfg_begin_epoch(%s, %s::text::pg_lsn, %s, %s) AS first_seq"
@@ -118,6 +120,7 @@ async def _open_epoch(
 ) -> dict[str, Any]:
     """The epoch in force, opened unless this timeline has one; its commit proves writes work."""
     limit = max(1.0, deadline.left)
+    await session.fetch(_ONE_AT_A_TIME, limit=limit)
     rows = await session.fetch(_LAST, limit=limit)
     if rows and rows[0]["plan"] > plan:
         raise StartupFailed(

@@ -135,7 +135,8 @@ class Operations(Conditions):
             self._cuts.power_on(vms, hold=hold)
             self._record_state(started, "on", cause)
         if self.on_boot is not None and not hold:
-            self.on_boot(started)
+            with self.requests.aside():
+                self.on_boot(started)
 
     def reboot(self, *vms: str, cause: str = "") -> None:
         """Off and on: memory is lost, the disk is kept."""

@@ -119,15 +119,21 @@ class Requests:
         yield
         self._come_to(Moment(within=step, call=number, sent=True))
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Inside it, requests are nobody's: something else happens while a step is under way."""
+        held, self._held = self._held, True
+        try:
+            yield
+        finally:
+            self._held = held
+
     def _come_to(self, moment: Moment) -> None:
         due = [entry for entry in self._planned if entry[0] == moment]
         self._planned = [entry for entry in self._planned if entry[0] != moment]
         for _, action in due:
-            self._held = True
-            try:
+            with self.aside():
                 action()
-            finally:
-                self._held = False
 
     def watch(self, machine: Machine) -> Machine:
         """The machine, with its requests counted while a step is under way."""
