@@ -71,6 +71,20 @@ STORIES: Mapping[str, tuple[str, bool, Made]] = {
         told(lambda s: s.db(0.9, "region2", writable=False, sessions=1)),
     ),
     "near_s5_closed_since_its_boot": ("S5", False, told(_closed_since_its_boot)),
+    "near_s5_probed_while_it_is_opened": (
+        "S5",
+        False,
+        told(
+            lambda s: probe(s, 2.45, "region2-framework-p", "region2", res="ok", phase="procedure")
+        ),
+    ),
+    "bad_s5_open_before_the_promotion": (
+        "S5",
+        True,
+        told(
+            lambda s: probe(s, 2.35, "region2-framework-p", "region2", res="ok", phase="procedure")
+        ),
+    ),
     "bad_s6_never_readable": (
         "S6",
         True,

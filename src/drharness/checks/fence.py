@@ -57,7 +57,7 @@ def _judge(history: History, event: Event, pair: Pair) -> str:
             else ""
         )
     if not _wanted(history, event, pair):
-        return "open" if event["res"] == "ok" else ""
+        return "open" if event["res"] == "ok" and not _opening(history, event.t, pair) else ""
     vm = history.topology.dbms(pair[1]).id
     booted = [e for e in history.vms.get(vm, ()) if meant.opened < e.t <= event.t]
     due = meant.settled and not any(
@@ -66,6 +66,20 @@ def _judge(history: History, event: Event, pair: Pair) -> str:
     if event["res"] == "ok" or not due or troubled(history, event.t, vm, event["src"]):
         return ""
     return "closed"
+
+
+def _opening(history: History, t: int, pair: Pair) -> bool:
+    """Whether the last procedure to begin opening a way has not ended that step: it may be open."""
+    begun = [
+        (plan.to, s)
+        for plan in history.plans
+        for s in plan.steps
+        if s.id == "unblock" and s.invoked <= t
+    ]
+    if not begun:
+        return False
+    to, step = begun[-1]
+    return pair == (to, to) and not (step.type == "ok" and step.ended and step.ended <= t)
 
 
 def _wanted(history: History, event: Event, pair: Pair) -> bool:
