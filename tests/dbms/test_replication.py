@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import statistics
+from typing import Any
 
 import pytest
 
@@ -65,9 +66,9 @@ def test_two_promotions_at_once_open_one_epoch(async_pair: Pair) -> None:
     """The controller died while its request was under way, and the procedure was run again."""
     home = async_pair.standby.home
 
-    async def both() -> list[dict[str, object] | BaseException]:
+    async def both() -> list[Any]:
         calls = [server.promote(token=f"plan{n}", plan=n, home=home) for n in (1, 2, 3, 4)]
-        return await asyncio.gather(*calls, return_exceptions=True)
+        return list(await asyncio.gather(*calls, return_exceptions=True))
 
     ended = run(both())
     opened = [e for e in run(server.dump(home=home))["epochs"] if e["tli"] == 2]
