@@ -1,6 +1,6 @@
 # One command per job. `make drill` and `make test` set up all they need on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup drill test check format bench clean
+.PHONY: help setup drill test selftest check format bench clean
 SHELL := /bin/bash
 
 PYTHON ?=
@@ -18,6 +18,9 @@ drill: setup ## lose region 1 and recover in region 2, live, then judge what hap
 
 test: setup ## the whole test suite, real deployments included
 	$(VENV)/python -m pytest --dr-require local $(PYTEST_ARGS)
+
+selftest: setup ## plant mistakes and see that each is found by name (3 minutes)
+	$(VENV)/drharness selftest
 
 check: setup ## lint, formatting, types and the structure tests
 	$(VENV)/ruff check .

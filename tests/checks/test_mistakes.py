@@ -13,7 +13,7 @@ from drharness.engines.protocol import VmCut
 from drharness.topology import Topology
 
 pytestmark = pytest.mark.slow
-HERE = "tests.checks.mistakes"
+MISTAKEN = "drharness.selftest.components"
 
 
 def failed(verdict: Judgement) -> set[str]:
@@ -43,7 +43,7 @@ def test_a_standby_promoted_beside_a_living_master_is_a_role_mismatch(tmp_path: 
 
 
 def test_a_proxy_that_writes_behind_breaks_the_ack_chain(tmp_path: Path) -> None:
-    topology = Topology.guide().replace("csproxy", f"{HERE}:eager_proxy")
+    topology = Topology.guide().replace("csproxy", f"{MISTAKEN}:eager")
     with deploy(topology, evidence_dir=tmp_path) as d:
         write_one_by_one(d, "region1", 3)
         verdict = d.judge()
@@ -52,7 +52,7 @@ def test_a_proxy_that_writes_behind_breaks_the_ack_chain(tmp_path: Path) -> None
 
 
 def test_a_proxy_that_shows_changes_late_serves_no_prefix(tmp_path: Path) -> None:
-    topology = Topology.guide().replace("csproxy", f"{HERE}:late_proxy")
+    topology = Topology.guide().replace("csproxy", f"{MISTAKEN}:late")
     with deploy(topology, evidence_dir=tmp_path) as d:
         with d.traffic() as traffic:
             traffic.wait_writes(40, timeout=20.0)
@@ -61,7 +61,7 @@ def test_a_proxy_that_shows_changes_late_serves_no_prefix(tmp_path: Path) -> Non
 
 
 def test_a_proxy_that_answers_from_two_copies_steps_back(tmp_path: Path) -> None:
-    topology = Topology.guide().replace("csproxy", f"{HERE}:wavering_proxy")
+    topology = Topology.guide().replace("csproxy", f"{MISTAKEN}:wavering")
     with deploy(topology, evidence_dir=tmp_path) as d:
         with d.traffic() as traffic:
             traffic.wait_writes(40, timeout=20.0)
@@ -71,7 +71,7 @@ def test_a_proxy_that_answers_from_two_copies_steps_back(tmp_path: Path) -> None
 
 def test_a_proxy_that_keeps_what_was_lost_resurrects_it(tmp_path: Path) -> None:
     """The proxies have what the standby's cable kept from it; S13 sees the same at rest."""
-    topology = Topology.guide(replication="async").replace("csproxy", f"{HERE}:merging_proxy")
+    topology = Topology.guide(replication="async").replace("csproxy", f"{MISTAKEN}:merging")
     with deploy(topology, evidence_dir=tmp_path) as d:
         with d.traffic() as traffic:
             d.operations.cut(VmCut("region2-dbms"))
@@ -91,7 +91,7 @@ def test_an_id_counter_set_back_gives_a_number_twice(tmp_path: Path) -> None:
             traffic.wait_writes(20, timeout=20.0)
         set_back = "WITH moved AS (UPDATE cfg_object SET dbid = dbid + 1000) "
         set_back += "UPDATE cfg_max_dbid SET value = 100"
-        d.vm("region1-dbms").call(f"{HERE}:execute", {"sql": set_back})
+        d.operations.database("region1", "server:execute", sql=set_back)
         with d.traffic() as traffic:
             traffic.wait_writes(5, timeout=20.0)
         verdict = d.judge()
@@ -104,7 +104,7 @@ def test_a_compare_and_set_that_compares_nothing_has_no_order(tmp_path: Path) ->
         SELECT pg_get_functiondef(oid) INTO text FROM pg_proc WHERE proname = 'cfg_apply';
         EXECUTE replace(text, 'old.value <> in_expected', 'false'); END $x$"""
     with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
-        d.vm("region1-dbms").call(f"{HERE}:execute", {"sql": sql})
+        d.operations.database("region1", "server:execute", sql=sql)
         with d.traffic() as traffic:
             traffic.wait_writes(150, timeout=30.0)
         verdict = d.judge()

@@ -15,7 +15,7 @@ from drharness.engines.protocol import VmCut
 from drharness.procedures import Procedure
 from drharness.procedures.step import Context
 from drharness.topology import Topology
-from tests.checks.test_mistakes import HERE, failed
+from tests.checks.test_mistakes import failed
 
 pytestmark = pytest.mark.slow
 STANDBY_CUT = VmCut("region2-dbms")
@@ -96,7 +96,7 @@ def promote_again(context: Context, promote: Callable[[Context], Result]) -> Res
     """A promotion that opens an epoch even where one is open."""
     done = promote(context)
     sql = f"SELECT cfg_begin_epoch('{context.token}', pg_current_wal_lsn(), {done['tli'] + 1}, 9)"
-    context.operations.machine("region2-dbms").call(f"{HERE}:execute", {"sql": sql})
+    context.operations.database("region2", "server:execute", sql=sql)
     return {**done, "token": context.token}
 
 

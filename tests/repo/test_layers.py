@@ -38,6 +38,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "procedures": DRIVING | {"checks"},
     "schedule": DRIVING | {"faults", "procedures", "checks"},
     "search": DRIVING | {"faults", "procedures", "checks", "schedule"},
+    "selftest": DRIVING | {"faults", "procedures", "checks"},
     "report": PURE_DATA | {"checks"},
 }
 # These assemble the rest: they may import anything, and nobody imports them.

@@ -221,6 +221,37 @@ def check(
     raise typer.Exit(_or_error(judged))
 
 
+@app.command(short_help="Plant mistakes and see that each is found by name.")
+def selftest(
+    *,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="An id or a family; repeatable.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Only list what would be tried.")] = False,
+    engine: EngineName = "auto",
+    json_file: Json = "",
+    keep_evidence: Evidence = None,
+) -> None:
+    """Plant mistakes of every kind and see that each is found by name, and nothing without one."""
+
+    def tried() -> int:
+        from drharness.cli import plan
+        from drharness.cli import selftest as command
+
+        plan.check_rest(engine=engine, rate=None, runs=1, scale=1.0, json=json_file)
+        chosen = command.selected(only or (), engine=engine, evidence=keep_evidence)
+        screen, errors = _screens(json_file)
+        if show:
+            for line in command.listing():
+                screen.say(line)
+            return 0
+        code, found = command.carry_out(chosen, screen, errors)
+        _deliver(json_file, found)
+        return code
+
+    raise typer.Exit(_or_error(tried))
+
+
 @app.command(short_help="Say whether deployments can run here, or the way out.")
 def doctor() -> None:
     """Say whether deployments can run on this host, and if not, the way out."""

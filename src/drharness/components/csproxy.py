@@ -64,11 +64,14 @@ class CsProxy(wire.Quiet):
         hosts = [options.host or conf.text("master", "host"), conf.text("master", "backup-host")]
         port = options.port or conf.port("master", "port", addresses.CONFIGSERVER_PORT)
         self.app = App(env, options, claims=self.claims, on_mode=self._mode_set)
-        self.upstream = Upstream(self, hosts, port)
+        self.upstream = self._follow(hosts, port)
         self.upstream.delays = {
             "primary": conf.seconds(section, "delay-reload", 0.0),
             "backup": conf.seconds(section, "delay-reload-backup", 0.0),
         }
+
+    def _follow(self, hosts: list[str], port: int) -> Upstream:
+        return Upstream(self, hosts, port)
 
     async def run(self) -> None:
         """Listen, and follow the master."""
@@ -231,10 +234,11 @@ class Upstream(wire.Quiet):
         self._early: list[Event] = []
         self._parts: list[tuple[str, int, Any]] = []
         self.peer = wire.Peer(
-            proxy.env, "ConfigServer", hosts, port, handler=self, login=self._login
+            proxy.env, "ConfigServer", hosts, port, handler=self, login=self.login
         )
 
-    async def _login(self, link: wire.Link) -> None:
+    async def login(self, link: wire.Link) -> None:
+        """Restore the session or read everything; from then on the link is in step."""
         self._early, self._parts = [], []
         patience = self.env.profile.d
         if not (self.cache.loaded and not self._must_reload and await self._restore(link)):

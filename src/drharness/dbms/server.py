@@ -186,6 +186,12 @@ async def create_slot(*, name: str, home: str = HOME, timeout: float = _LIMIT_S)
     return {"slot": slot, "created": True}
 
 
+async def execute(*, sql: str, home: str = HOME, timeout: float = _LIMIT_S) -> list[Any]:
+    """Statements as a database administrator types them, as superuser; the rows of the last one."""
+    async with Place(home).session(settings.SUPERUSER, timeout) as session:
+        return await session.fetch(sql, limit=timeout)
+
+
 async def drop_slot(*, name: str, home: str = HOME, timeout: float = _LIMIT_S) -> dict[str, Any]:
     """Drop a region's slot, so that it pins no WAL; nothing to do if there is none."""
     slot = settings.slot_name(name)

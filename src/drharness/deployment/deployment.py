@@ -125,6 +125,12 @@ class Deployment:
         self._traffic = Traffic(self.operations, rate)
         return self._traffic
 
+    @property
+    def current_traffic(self) -> Traffic | None:
+        """The traffic that runs, if any."""
+        traffic = self._traffic
+        return traffic if traffic is not None and traffic.runs else None
+
     def inject(self, fault: Injectable) -> Any:
         """Apply a fault and prove its effect; it is not healed by itself.
 

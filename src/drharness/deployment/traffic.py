@@ -74,6 +74,11 @@ class Traffic:
             1 for e in events if e["kind"] == "op" and e["type"] == "ok" and e["f"] != "read"
         )
 
+    @property
+    def runs(self) -> bool:
+        """Whether clients were started and not stopped."""
+        return bool(self._vms)
+
     def stop(self) -> dict[str, Any]:
         """Stop the clients that still live and wait for what is under way; their counters."""
         if not self._vms:
