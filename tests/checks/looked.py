@@ -110,11 +110,13 @@ def audit(
     story.add(t, "audit", db=region, phase=phase, **fields)
 
 
-def replica(story: Story, t: float, *, waited_s: float | None, standby: dict[str, Any]) -> None:
+def replica(
+    story: Story, t: float, *, waited_s: float | None, standby: dict[str, Any], **since: int
+) -> None:
     """A canary of region 1 looked for in region 2, and the contents of both."""
     claims = {"claimed": True, "readable": waited_s is not None, "waited_s": waited_s}
     digests: dict[str, Any] = {"active": DIGEST, "standby": {**DIGEST, **standby}}
-    story.add(t, "replica", db="region2", of="region1", phase="end", **claims, **digests)
+    story.add(t, "replica", db="region2", of="region1", phase="end", **claims, **digests, **since)
 
 
 def resources(story: Story, t: float, region: str, **changed: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from drharness.checks import Result, Verdict, judge, recoveries
+from drharness.history import History
 from tests.checks.story import (
     NEW,
     OLD,
@@ -207,3 +208,42 @@ def test_rto_is_not_reached_if_a_region_never_writes_again() -> None:
 def test_every_finding_belongs_to_its_own_check(make: Callable[[], list[Data]]) -> None:
     for result in judge(history_of(make())).results:
         assert {f.invariant for f in result.findings} <= {result.id}
+
+
+def _bitten(*rows: tuple[float, float]) -> History:
+    """Without a procedure, writes every 0.1 s; within each row all fail; healed at 7.0."""
+    story = begin()
+    for t in steps_of(0.2, 1.5, 0.1):
+        story.write(t, PROXY["region2"], epoch=OLD)
+    args = {"target": "active.dbms"}
+    story.add(1.5, "fault", type="invoke", f="disk_full", args=args)
+    story.add(1.55, "fault", type="ok", f="disk_full", args=args, since=ns(1.5))
+    story.add(7.0, "fault", type="heal", f="disk_full", args=args)
+    for t in steps_of(1.5, 9.0, 0.1):
+        if any(since <= t < until for since, until in rows):
+            story.refuse(t, PROXY["region2"], cls="unavailable")
+        else:
+            story.write(t, PROXY["region2"], epoch=OLD)
+    story.add(9.1, "end")
+    return history_of(story.done())
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds"),
+    [
+        (((1.5, 3.0),), 1.51),  # at once
+        (((1.7, 7.3),), 5.81),  # after some more had found room
+        (((1.7, 3.0), (3.3, 7.3)), 5.81),  # twice
+        (((2.0, 2.1), (2.2, 2.4)), 0.61),  # never for long: the first one after the first bad one
+        ((), 0.01),
+        (((1.7, 3.0), (8.0, 8.1)), 1.51),  # a single one later is none
+        (((1.7, 9.0),), None),
+    ],
+    ids=repr,
+)
+def test_without_a_procedure_rto_ends_with_the_outage(
+    rows: tuple[tuple[float, float], ...], seconds: float | None
+) -> None:
+    (recovery,) = recoveries(_bitten(*rows))
+    found = recovery.regions["region2"]
+    assert (None if found is None else round(found, 3)) == seconds

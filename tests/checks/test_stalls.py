@@ -6,6 +6,7 @@ import pytest
 
 from drharness.checks import Verdict, judge
 from drharness.checks.stalls import extended, spells, stalled
+from tests.checks.looked import replica
 from tests.checks.story import (
     BACKUP,
     ONE,
@@ -13,6 +14,7 @@ from tests.checks.story import (
     TWO,
     Plot,
     Story,
+    begin,
     drill,
     finish,
     good_drill,
@@ -84,3 +86,26 @@ def test_the_report_tells_of_the_host_only_if_it_stood_still() -> None:
     text = str(judge(history_of(story.done())))
     assert "note: the host kept processes waiting, 0.60 s at the longest, 0.70 s in all" in text
     assert BACKUP not in text
+
+
+@pytest.mark.parametrize(
+    ("waited", "stood", "verdict"),
+    [
+        (1.6, None, Verdict.FAIL),
+        (1.6, (0.8, 1.0), Verdict.PASS),
+        (2.5, (0.8, 1.0), Verdict.FAIL),
+        (None, (0.8, 1.0), Verdict.FAIL),
+        (None, (0.0, 4.0), Verdict.UNKNOWN),
+        (1.6, (2.2, 4.0), Verdict.FAIL),  # after its bound
+    ],
+)
+def test_a_canary_may_be_late_by_as_much_as_the_host_stood_still(
+    waited: float | None, stood: tuple[float, float] | None, verdict: Verdict
+) -> None:
+    story = begin()
+    if stood is not None:
+        stall(story, *stood)
+    replica(story, 0.5 + (waited or 3.0), waited_s=waited, standby={}, since=ns(0.5))
+    story.add(5.0, "end")
+    (result,) = judge(history_of(story.done()), invariants=["S6"]).results
+    assert result.verdict is verdict

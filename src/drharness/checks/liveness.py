@@ -15,11 +15,11 @@ from drharness.checks.episodes import (
 )
 from drharness.checks.form import NotExercised
 from drharness.checks.recovery import (
-    answered,
     good_writes,
     limited_from,
     normal_from,
     noticed,
+    outages,
     read_back,
 )
 from drharness.checks.stalls import extended, stalled
@@ -144,21 +144,12 @@ def _not_read_back(
 def _stops_again(history: History, episode: Episode, region: str, bound: int) -> list[Finding]:
     """Three or more writes in a row that fail, over more than eps, none acknowledged between."""
     after = [w for w in history.writes if w.region == region and bound < w.invoked <= episode.until]
-    row: list[Operation] = []
-    for w in sorted(after, key=lambda w: w.invoked):
-        row = [] if answered(w) else [*row, w]
-        long = row and _lasted(history, row[0].invoked, row[-1].done) > ns(history.profile.eps)
-        if len(row) >= 3 and long and all(not r.is_open for r in row):
-            expected = f"writes through {region}'s proxies go on after {_rel(episode, bound)}"
-            seen = f"from {_rel(episode, row[0].invoked)} on, {len(row)} in a row did not"
-            events = tuple(e for r in row for e in r.events)
-            return [Finding("L1", Verdict.FAIL, expected, seen, events)]
+    for row in outages(history, after)[:1]:
+        expected = f"writes through {region}'s proxies go on after {_rel(episode, bound)}"
+        seen = f"from {_rel(episode, row[0].invoked)} on, {len(row)} in a row did not"
+        events = tuple(e for r in row for e in r.events)
+        return [Finding("L1", Verdict.FAIL, expected, seen, events)]
     return []
-
-
-def _lasted(history: History, since: int, until: int) -> int:
-    """The time between two instants without what the host stood still, in ns."""
-    return until - since - stalled(history, since, until)
 
 
 def reads_go_on(history: History) -> Findings:

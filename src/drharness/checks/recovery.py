@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from drharness.checks.episodes import Episode, old_epoch
+from drharness.checks.episodes import Episode, ns, old_epoch
+from drharness.checks.stalls import stalled
 from drharness.history.event import Event
 from drharness.history.records import Operation
 from drharness.history.view import History
@@ -49,6 +50,38 @@ def _outage_from(history: History, episode: Episode, region: str, *, since: int)
         if e.get("mode") == "limited" and since <= e.t <= episode.until
     ]
     return min([*refused, *limited], default=since)
+
+
+def outage_end(history: History, region: str, *, since: int, until: int) -> int:
+    """When writes through a region were last seen not to go through within [since, until], in ns.
+
+    A fault may bite late, and bite again: a full disk takes what still finds room. What counts as
+    an outage is what counts as one in L1: three or more writes in a row that fail, over more than
+    eps, none acknowledged between; ``since`` if there was none. A single one may be anybody's.
+    """
+    tried = [w for w in history.writes if w.region == region and since <= w.invoked <= until]
+    rows = outages(history, tried)
+    return max((row[-1].invoked for row in rows), default=since)
+
+
+def outages(history: History, writes: Iterable[Operation]) -> list[list[Operation]]:
+    """The rows of three or more of these writes that fail, over more than eps.
+
+    A write without any completion ends a row, for it proves nothing. Time in which the host stood
+    still does not count.
+    """
+    rows: list[list[Operation]] = [[]]
+    for w in sorted(writes, key=lambda w: w.invoked):
+        if answered(w) or w.is_open:
+            rows.append([])
+        else:
+            rows[-1].append(w)
+    return [row for row in rows if len(row) >= 3 and _is_long(history, row)]
+
+
+def _is_long(history: History, row: Sequence[Operation]) -> bool:
+    lasted = row[-1].done - row[0].invoked
+    return lasted - stalled(history, row[0].invoked, row[-1].done) > ns(history.profile.eps)
 
 
 def read_back(history: History, write: Operation) -> Operation | None:

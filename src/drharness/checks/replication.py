@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from drharness.checks.episodes import ns
 from drharness.checks.form import NotExercised
 from drharness.checks.intent import troubled
+from drharness.checks.stalls import extended
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
 from drharness.history.view import History
+
+_PATIENCE = 3  # times d_rep that a canary is looked for
 
 
 def replication_truth(history: History) -> list[Finding] | NotExercised:
@@ -15,8 +19,8 @@ def replication_truth(history: History) -> list[Finding] | NotExercised:
     Premise: a canary was written at the end, while the active database says that its standby
     streams, and no fault touches either. Rule: it is readable on the standby within ``d_rep``; the
     standby is not behind the state that was digested before the canary; at the same place in the
-    commit order the contents' digests are equal. Slack: eps. A row that says ``streaming`` proves
-    nothing: it is the claim that is tested.
+    commit order the contents' digests are equal. Slack: eps, and the host's own stalls. A row that
+    says ``streaming`` proves nothing: it is the claim that is tested.
     """
     found = [
         e
@@ -31,13 +35,16 @@ def replication_truth(history: History) -> list[Finding] | NotExercised:
 
 def _judge(history: History, event: Event) -> list[Finding]:
     standby, active = f"the standby of {event['db']}", f"the database of {event['of']}"
-    bound = history.profile.d_rep
-    waited = event.get("waited_s")
-    if not event["readable"] or waited is None or waited > bound + history.profile.eps:
+    bound, waited = history.profile.d_rep, event.get("waited_s")
+    if not event["readable"] or waited is None or ns(waited) > _allowed(history, event):
         expected = f"what {active} commits is readable on {standby} within {bound:.1f} s"
         late = "it was not readable" if waited is None else f"it was after {waited:.1f} s"
         seen = f"{late}, yet the standby streams, says {active}"
-        return [_fail(expected, seen, event, "is replay paused, or blocked by a reader?")]
+        advice = "is replay paused, or blocked by a reader?"
+        verdict = Verdict.FAIL
+        if waited is None and event.t - _since(history, event) <= _allowed(history, event):
+            advice, verdict = "the host stood still for too long: run it again", Verdict.UNKNOWN
+        return [_fail(expected, seen, event, advice, verdict)]
     one, two = event.get("active") or {}, event.get("standby") or {}
     if not one or not two:
         return []
@@ -51,5 +58,23 @@ def _judge(history: History, event: Event) -> list[Finding]:
     return []
 
 
-def _fail(expected: str, seen: str, event: Event, advice: str = "") -> Finding:
-    return Finding("S6", Verdict.FAIL, expected, seen, (event,), advice)
+def _since(history: History, event: Event) -> int:
+    """When the canary was committed (ns); of a history that does not say so, at the latest.
+
+    One that could not be read was looked for that long.
+    """
+    waited = event.get("waited_s")
+    looked = _PATIENCE * history.profile.d_rep if waited is None else waited
+    return int(event.get("since", event.t - ns(looked)))
+
+
+def _allowed(history: History, event: Event) -> int:
+    """How long it may take (ns): the bound, the slack, and what the host stood still meanwhile."""
+    profile, since = history.profile, _since(history, event)
+    return extended(history, since, since + ns(profile.d_rep + profile.eps)) - since
+
+
+def _fail(
+    expected: str, seen: str, event: Event, advice: str = "", verdict: Verdict = Verdict.FAIL
+) -> Finding:
+    return Finding("S6", verdict, expected, seen, (event,), advice)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from drharness.checks.episodes import Episode, episodes, judged_regions
 from drharness.checks.phases import HostRecovery, hosts, of_write
-from drharness.checks.recovery import good_writes
+from drharness.checks.recovery import good_writes, outage_end
 from drharness.history.records import Operation
 from drharness.history.view import NS, History
 
@@ -79,6 +79,9 @@ def _measure(history: History, episode: Episode) -> Recovery:
     first: dict[str, Operation | None] = {}
     for region in judged_regions(history, episode, since=t0, until=until):
         writes = good_writes(history, episode, region, since=t0)
+        if not episode.promotes():  # a new epoch is the end of an outage; an old one may stop again
+            over = outage_end(history, region, since=t0, until=until)
+            writes = [w for w in writes if w.invoked > over] if over > t0 else writes
         first[region] = writes[0] if writes else None
     regions = {r: None if w is None else (w.done - t0) / NS for r, w in first.items()}
     known = [w for w in first.values() if w is not None]

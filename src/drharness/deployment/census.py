@@ -13,6 +13,7 @@ from typing import Any
 from drharness.deployment.operations import Operations
 from drharness.engines.client import result
 from drharness.errors import DrHarnessError
+from drharness.kernel import clock
 from drharness.topology import Vm, addresses
 
 _LOOK = "drharness.deployment.look:look"
@@ -80,7 +81,7 @@ def replica(operations: Operations, phase: str) -> None:
         if not operations.database_status(other, timeout=1.0)["in_recovery"]:
             return
         first = operations.database(active, "audit:canary", timeout=profile.op_deadline)
-        limit = 3 * profile.d_rep
+        limit, since = 3 * profile.d_rep, clock.now_ns()
         second = operations.database(other, "audit:readable", xid=first["xid"], timeout=limit)
     except DrHarnessError as error:
         operations.recorder.record("note", text=f"no canary on {other}'s database: {error}")
@@ -93,6 +94,7 @@ def replica(operations: Operations, phase: str) -> None:
         claimed=any(row[0] == other and row[2] == "streaming" for row in first["senders"]),
         readable=second["waited_s"] is not None,
         waited_s=second["waited_s"],
+        since=since,
         active=first["digest"],
         standby=second["digest"],
     )

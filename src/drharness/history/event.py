@@ -125,7 +125,7 @@ FORMS: Mapping[str, Form] = {
     ),
     "replica": Form(
         {"db": STR, "of": STR, "claimed": BOOLN, "readable": BOOLN, "phase": STR},
-        {"waited_s": NUMN, "active": DICT, "standby": DICT},
+        {"waited_s": NUMN, "since": INT, "active": DICT, "standby": DICT},
     ),
     "res": Form({"db": STR}, {"pg_wal_mb": NUMN, "free_mb": NUMN, "max_wait_s": NUMN}),
     "stall": Form({"vm": STR, "since": INT}),
