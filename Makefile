@@ -16,7 +16,8 @@ setup: ## make .venv and check the host's programs (quick when all is there)
 drill: setup ## lose region 1 and recover in region 2, live, then judge what happened
 	$(VENV)/drharness drill full-failover
 
-test: setup ## the whole test suite, real deployments included
+test: ## the whole test suite, real deployments included
+	@PYTHON='$(PYTHON)' scripts/setup.sh for-tests
 	$(VENV)/python -m pytest --dr-require local $(PYTEST_ARGS)
 
 selftest: setup ## plant mistakes and see that each is found by name (3 minutes)

@@ -3,6 +3,8 @@
 # the host programs iptables and ip. Quick when all is there. Installs system packages only as root
 # or where sudo asks for no password; else it prints the one line to type and stops.
 #
+# "for-tests" asks for what only the tests of some faults need, too: libfaketime.
+#
 # PYTHON=... chooses the interpreter (3.11 to 3.13); without it the first that works is taken.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -79,14 +81,30 @@ make_environment() {
     printf '%s\nPYTHON=%s\n' "$(recipe)" "${PYTHON:-}" >"$STAMP"
 }
 
-host_programs() {
-    local missing=()
+# Where the harness looks for it (engines/local/faketime.py).
+have_faketime() {
+    compgen -G '/usr/lib*/*/faketime/libfaketime.so.1' ||
+        compgen -G '/usr/lib*/faketime/libfaketime.so.1' ||
+        compgen -G '/usr/local/lib/faketime/libfaketime.so.1'
+} >/dev/null
+
+# missing_programs PURPOSE: sets missing to the packages of what is not there.
+missing_programs() {
+    missing=()
     { have iptables && have iptables-restore; } || missing+=(iptables)
     have ip || missing+=(iproute2)
-    [ ${#missing[@]} = 0 ] && return
-    apt_install "${missing[@]}"
-    { have iptables && have ip; } || stop "installed, but still not found: ${missing[*]}"
+    [ "$1" != for-tests ] || have_faketime || missing+=(libfaketime)
 }
 
-host_programs
+host_programs() {
+    local missing
+    missing_programs "$1"
+    [ ${#missing[@]} = 0 ] && return
+    apt_install "${missing[@]}"
+    missing_programs "$1"
+    [ ${#missing[@]} = 0 ] || stop "installed, but still not found: ${missing[*]}"
+}
+
+case "${1:-}" in "" | for-tests) ;; *) stop "for-tests or nothing was expected, got: $1" ;; esac
+host_programs "${1:-}"
 up_to_date || make_environment
