@@ -29,7 +29,7 @@ def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
 @pytest.mark.slow
 def test_a_host_that_stands_still_is_recorded_and_told(tmp_path: Path) -> None:
     with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
-        pids = [int(p.split()[0]) for p in leaks.processes(os.getpid())]
+        pids = [p.pid for p in leaks.processes(os.getpid())]
         before = clock.now_ns()
         try:
             signal_all(pids, signal.SIGSTOP)
