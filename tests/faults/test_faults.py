@@ -9,6 +9,7 @@ from drharness.faults import (
     ClockSkew,
     ComponentFrozen,
     ComponentKilled,
+    ControllerKilled,
     Delay,
     DiskFull,
     DnsAnswers,
@@ -66,6 +67,7 @@ VALUES = [
     Rate(bits_per_s=1e6, both_ways=False),
     DiskFull("active.dbms"),
     ClockSkew(seconds=-60),
+    ControllerKilled(within="promote", call=2, sent=False),
 ]
 
 
