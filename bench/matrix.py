@@ -50,7 +50,6 @@ from drharness.kernel.waiting import wait_until
 MODES = ("sync", "async")
 _WATCH_S = 1.5  # how long what is broken stays so
 _AGAIN = 8  # acknowledged writes through each region by which they go on again
-_LONGER_S = 1.0  # so that what was acknowledged is read back
 _RERUNS = 5
 FAILOVER = procedures.full_failover(to="region2")
 DOWN = RegionDown("region1")
@@ -96,7 +95,6 @@ def writes_go_on(deployment: Deployment) -> str:
         )
     except DrHarnessError as error:
         return str(error)
-    _hold(_LONGER_S)
     return ""
 
 
@@ -182,6 +180,18 @@ def refuses(*faults: Fault) -> Play:
     return play
 
 
+def fails(*faults: Fault) -> Play:
+    """Break, the procedure says that it cannot be done; nobody heals anything."""
+
+    def play(deployment: Deployment) -> str:
+        for fault in faults:
+            deployment.inject(fault)
+        outcome = deployment.run(FAILOVER)
+        return "" if outcome.status in ("fail", "refused") else f"it ended {outcome.status}"
+
+    return play
+
+
 def dies(**moment: str | int | bool) -> Play:
     """The region is lost, the controller is killed in the failover, which is run again."""
 
@@ -239,6 +249,9 @@ def _components() -> Iterator[Scenario]:
         yield Scenario(f"vm-frozen {what}", heals(VmFrozen(what)))
 
 
+_NOT_READ = frozenset({"S13", "D1", "D2", "D3"})  # no database is left to read back from: UNKNOWN
+
+
 def _machines() -> Iterator[Scenario]:
     for returns in (False, True):
         then = " then it returns" if returns else ""
@@ -247,7 +260,7 @@ def _machines() -> Iterator[Scenario]:
             play = fails_over(VmDown(what), returns=returns)
             yield Scenario(f"vm-down {what}, failover{then}", play)
     yield Scenario("region-down dormant", heals(RegionDown("region2")))
-    yield Scenario("region-down, no procedure", stays(DOWN))
+    yield Scenario("region-down, no procedure", stays(DOWN), _NOT_READ)
     yield Scenario("vm-rebooted active.dbms", heals(VmRebooted("active.dbms"), writes=False))
     yield Scenario("vm-rebooted active.dbms, failover", fails_over(VmRebooted("active.dbms")))
     yield Scenario("vm-down active.dbms, healed", heals(VmDown("active.dbms"), writes=False))
@@ -305,6 +318,9 @@ def _names() -> Iterator[Scenario]:
         may = ("ok", "fail", "refused")
         yield Scenario(f"{name}, region-down, failover", fails_over(fault, DOWN, may=may))
     yield Scenario("dns-down never healed", stays(DnsDown()))
+    for how in ("power", "process"):
+        play = fails(DnsDown(how=how), DOWN)
+        yield Scenario(f"dns-down {how}, region-down, failover, never healed", play)
     for how, seconds in (("floor", 60.0), ("cap", 0.0), ("forever", 60.0), ("serve-stale", 60.0)):
         fault = ResolverPolicy("region2.application", how, seconds)
         yield Scenario(f"resolver-policy {how}", heals(fault))

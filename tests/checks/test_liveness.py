@@ -8,10 +8,12 @@ import pytest
 
 from drharness.checks import Result, Verdict, judge, recoveries
 from drharness.history import History
+from drharness.topology import Topology
 from tests.checks.story import (
     NEW,
     OLD,
     PROXY,
+    STEPS,
     Data,
     Plot,
     Story,
@@ -92,8 +94,87 @@ def _not_read_back(events: list[Data], *, until: float) -> list[Data]:
 def test_too_few_reads_after_a_write_leave_it_unknown(
     late: float, until: float, verdict: Verdict
 ) -> None:
-    (finding,) = _result(_not_read_back(good_drill(Plot(late=late)), until=until), "L1").findings
+    events = _not_read_back(good_drill(Plot(late=late)), until=until)
+    (finding,) = _result([e for e in events if e["kind"] != "final"], "L1").findings
     assert finding.verdict is verdict
+
+
+def test_a_write_that_ended_the_traffic_is_read_back_at_rest() -> None:
+    assert _result(_not_read_back(good_drill(), until=4.0), "L1").verdict is Verdict.PASS
+    behind = _not_read_back(good_drill(), until=4.0)
+    for event in behind:
+        if event["kind"] == "final" and "csproxy" in event["source"]:
+            event["seq"] = 1
+    assert _result(behind, "L1").verdict is Verdict.UNKNOWN
+
+
+def _returned(*, writes: bool) -> list[Data]:
+    """Region 2 was down from 1.5 to 4.0; its clients ended with it, or one began anew."""
+    story = begin()
+    for t in steps_of(0.2, 6.0, 0.1):
+        story.write(t, PROXY["region1"], epoch=OLD)
+        story.read(t + 0.05, PROXY["region1"], epoch=OLD, mode="normal")
+    args = {"region": "region2"}
+    story.add(1.5, "fault", type="invoke", f="region_down", args=args)
+    story.add(1.55, "fault", type="ok", f="region_down", args=args, since=ns(1.5))
+    for vm in Topology.guide().vms_of("region2"):
+        story.add(1.52, "vm", id=vm.id, state="off", cause="region_down")
+        story.add(4.0, "vm", id=vm.id, state="on", cause="region_down healed")
+    story.add(4.0, "fault", type="heal", f="region_down", args=args)
+    if writes:
+        story.refuse(4.5, PROXY["region2"])
+    story.add(14.0, "end")
+    return story.done()
+
+
+def test_a_region_whose_clients_ended_with_it_has_nobody_to_write() -> None:
+    events = _returned(writes=False)
+    assert _result(events, "L1").verdict is Verdict.PASS
+    (recovery,) = recoveries(history_of(events))
+    assert list(recovery.regions) == ["region1"]
+
+
+def test_a_region_with_a_client_that_began_anew_has_to_recover() -> None:
+    (finding,) = _result(_returned(writes=True), "L1").findings
+    assert "region2" in finding.expected
+    assert finding.verdict is not Verdict.PASS
+
+
+def _without_names(step: str, *, broken: bool) -> list[Data]:
+    """The procedure fails at a step; the DNS server is powered off just before, or nothing is."""
+    story = drill()
+    begun = STEPS[step][0]
+    ends = {"op": 3.5, "step": begun, "plan": begun}
+    story.events = [
+        e
+        for e in story.events
+        if e["t"] < ns(ends.get(e["kind"], 99)) or (e["t"] == ns(begun) and e["type"] == "ok")
+    ]
+    if broken:
+        story.add(1.4, "fault", type="invoke", f="dns_down", args={}, targets=["dns"])
+        story.add(1.45, "fault", type="ok", f="dns_down", args={}, targets=["dns"], since=ns(1.4))
+    plan = {"plan": 1, "procedure": "full_failover", "to": "region2"}
+    story.add(begun, "step", type="invoke", plan=1, id=step)
+    story.add(STEPS[step][1], "step", type="fail", plan=1, id=step, text="no answer")
+    story.add(3.9, "plan", type="fail", **plan)
+    for t in steps_of(3.5, 12.0, 0.2):
+        story.refuse(t, PROXY["region2"])
+    return story.done()
+
+
+@pytest.mark.parametrize(
+    ("step", "broken", "verdict"),
+    [
+        ("switch-names", True, Verdict.PASS),
+        ("switch-names", False, Verdict.FAIL),
+        ("promote", True, Verdict.FAIL),  # that needs no names
+    ],
+)
+@pytest.mark.parametrize("invariant", ["L1", "P1"])
+def test_a_definite_failure_for_a_broken_dns_server_is_no_violation(
+    step: str, broken: bool, verdict: Verdict, invariant: str
+) -> None:
+    assert _result(_without_names(step, broken=broken), invariant).verdict is verdict
 
 
 def test_a_write_that_no_read_shows_for_long_has_not_recovered() -> None:

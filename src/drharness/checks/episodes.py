@@ -25,6 +25,10 @@ def ns(seconds: float) -> int:
     return int(seconds * NS)
 
 
+# The steps at which a run may end so while the DNS server is broken.
+_NAMING = {"refused": ("preflight",), "fail": ("switch-names", "flush", "reconnect")}
+
+
 @dataclass(frozen=True)
 class Episode:
     """Faults and runs of procedures that belong together, from ``since`` to ``until`` (ns)."""
@@ -226,14 +230,46 @@ def _cuts(history: History) -> list[tuple[list[str], int, int | None]]:
 
 
 def judged_regions(history: History, episode: Episode, *, since: int, until: int) -> list[str]:
-    """Regions that have to recover: the serving proxy alive throughout, the network not cut."""
+    """Regions that have to recover: the serving proxy alive throughout, the network not cut.
+
+    Not one whose clients all ended with their VMs before: nobody is left who could try there.
+    """
     active = _active(history, episode)
     return [
         region
         for region in history.topology.regions
-        if any(alive(history, p, since, until) for p in serving(history, region, since))
+        if not _clients_ended(history, region, since, episode.until)
+        and any(alive(history, p, since, until) for p in serving(history, region, since))
         and not cut_off(history, region, active, since=since, until=until)
     ]
+
+
+def _clients_ended(history: History, region: str, since: int, until: int) -> bool:
+    """Whether every Application VM lost its power after traffic began, and none wrote again."""
+    begun = min((e.t for e in history.of_kind("traffic") if e["type"] == "start"), default=since)
+    for vm in history.topology.vms_of(region, "application"):
+        offs = [
+            e.t for e in history.vms.get(vm.id, ()) if e["state"] == "off" and begun < e.t <= since
+        ]
+        if not offs:
+            return False
+        src = f"{vm.id}."
+        if any(w.proc.startswith(src) and max(offs) < w.invoked <= until for w in history.writes):
+            return False
+    return True
+
+
+def names_failed(history: History, plan: Plan) -> bool:
+    """Whether a run could not be brought to its end for the DNS server was broken: it says so.
+
+    It refused at its first step, or failed at one that needs names, while a fault of the server was
+    in force: recovery is due after the heal.
+    """
+    step, ended = plan.broken_at, plan.ended
+    if ended is None or step is None or step.id not in _NAMING.get(plan.type, ()):
+        return False
+    server = [vm.id for vm in history.topology.vms if vm.role == "dns"]
+    return any(f.in_force(ended) and f.names(name) for f in history.faults for name in server)
 
 
 def _active(history: History, episode: Episode) -> str:

@@ -10,6 +10,7 @@ from drharness.checks.episodes import (
     episodes,
     judged_regions,
     link_cut,
+    names_failed,
     ns,
     proxies,
 )
@@ -26,7 +27,7 @@ from drharness.checks.stalls import extended, stalled
 from drharness.checks.text import seconds_from
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
-from drharness.history.records import Operation
+from drharness.history.records import Final, Operation
 from drharness.history.view import NS, History
 
 Findings = list[Finding] | NotExercised
@@ -56,7 +57,7 @@ def writes_recover(history: History) -> Findings:
     findings, judged = [], False
     for episode, since in due:
         until = min(episode.until, since + ns(history.profile.rto_bound))
-        if _may_refuse(episode) or behind_boot_rules(history, episode):
+        if _may_refuse(history, episode) or behind_boot_rules(history, episode):
             continue
         for region in judged_regions(history, episode, since=since, until=until):
             judged = True
@@ -66,12 +67,19 @@ def writes_recover(history: History) -> Findings:
     return findings
 
 
-def _may_refuse(episode: Episode) -> bool:
-    """A refusal while out-of-band management is cut is right: recovery is due after the heal."""
+def _may_refuse(history: History, episode: Episode) -> bool:
+    """A refusal while out-of-band management is cut is right: recovery is due after the heal.
+
+    So is one for a broken DNS server, or a definite failure at a step that needs names.
+    """
     plan = episode.plan
-    if plan is None or plan.type != "refused":
+    if plan is None:
         return False
-    return any("management" in f.f and f.in_force(plan.invoked) for f in episode.faults)
+    if names_failed(history, plan):
+        return True
+    return plan.type == "refused" and any(
+        "management" in f.f and f.in_force(plan.invoked) for f in episode.faults
+    )
 
 
 def _region_recovers(history: History, episode: Episode, region: str, since: int) -> list[Finding]:
@@ -137,8 +145,16 @@ def _not_read_back(
     if watched > ns(history.profile.d_rep + history.profile.eps):
         seen = f"write {write.opid} was acknowledged, but none of {len(reads)} reads shows it"
         return [Finding("L1", Verdict.FAIL, expected, seen, events)]
+    if any(_holds(history, final, write) for final in history.finals):
+        return []  # traffic ended with it, and it was read back when all was at rest
     seen = f"write {write.opid} was acknowledged; {len(reads)} reads after it, too few to judge"
     return [Finding("L1", Verdict.UNKNOWN, expected, seen, events)]
+
+
+def _holds(history: History, final: Final, write: Operation) -> bool:
+    """Whether a proxy of the write's region had come as far as the write, at the end."""
+    same = history.region_of(final.source) == write.region and final.epoch == write.epoch
+    return same and None not in (final.seq, write.seq) and (final.seq or 0) >= (write.seq or 0)
 
 
 def _stops_again(history: History, episode: Episode, region: str, bound: int) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
+from drharness.checks.episodes import names_failed
 from drharness.checks.form import NotExercised
 from drharness.checks.text import seconds_from
 from drharness.checks.verdict import Finding, Verdict
@@ -39,8 +40,9 @@ def steps_in_order(history: History) -> list[Finding] | NotExercised:
 
     Premise: a procedure was run. Rule: "<" means first completed (ok) before first begun; a
     procedure that ended ok has done every step it needs (a full failover: all of ORDER); one that
-    failed is named with its step, unless it was run again and succeeded. A refusal is no violation
-    here. Slack: none, the controller records all steps itself.
+    failed is named with its step, unless it was run again and succeeded, or the DNS server was
+    broken on purpose and it failed where names are needed. A refusal is no violation here.
+    Slack: none, the controller records all steps itself.
     """
     if not history.plans:
         return NotExercised("no procedure")
@@ -48,7 +50,7 @@ def steps_in_order(history: History) -> list[Finding] | NotExercised:
     for plan in history.plans:
         findings += _order(plan)
         findings += _skipped(plan)
-        if not _done_later(history, plan):
+        if not _done_later(history, plan) and not names_failed(history, plan):
             findings += _ended_badly(plan)
     return findings
 
