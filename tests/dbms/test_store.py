@@ -12,6 +12,7 @@ from drharness.components.store import (
     Change,
     Commit,
     Indeterminate,
+    NotDone,
     Rejected,
     Store,
     Unavailable,
@@ -238,7 +239,7 @@ def test_a_change_ended_by_the_server_did_not_happen(primary: Running) -> None:
             await until(lambda: blocked(primary), "a blocked change", timeout=5)
             assert store._session is not None
             await session.fetch("SELECT pg_cancel_backend(%s)", [store._session.pid], limit=5)
-            with pytest.raises(Rejected) as caught:
+            with pytest.raises(NotDone) as caught:
                 await change
         assert caught.value.sqlstate == "57014"
         await store.ping()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drharness.deployment import Deployment, deploy
-from drharness.faults import ComponentKilled, LinkCut, StandbyCut, VmFrozen, VmRebooted
+from drharness.faults import ComponentKilled, DiskFull, LinkCut, StandbyCut, VmFrozen, VmRebooted
 from drharness.faults.model import Fault
 from drharness.topology import Topology
 
@@ -27,6 +27,7 @@ def _wait_reads(d: Deployment) -> None:
         LinkCut("region2-application-p", "active.framework", how="reset"),
         LinkCut("active.framework-p", "active.dbms"),
         StandbyCut(),
+        DiskFull("active.dbms"),  # no refusal for want of room says anything of the data
         VmFrozen("active.framework-p"),
     ],
     ids=repr,

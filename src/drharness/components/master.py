@@ -37,6 +37,7 @@ from drharness.components.messages import (
 from drharness.components.store import (
     Commit,
     Indeterminate,
+    NotDone,
     ReadOnly,
     Rejected,
     Snapshot,
@@ -219,7 +220,7 @@ class Master(wire.Quiet):
             raise SessionOver(text) from None
         except StoreError as error:
             job.link.reply(job.number, as_error(error))
-            if isinstance(error, Rejected):
+            if isinstance(error, Rejected | NotDone):
                 return
             raise SessionOver(f"{type(error).__name__}: {error}") from error
         self._record(commit)
@@ -323,6 +324,7 @@ def as_error(error: StoreError) -> Error:
     """The database's refusal, as the protocol tells it."""
     kinds: tuple[tuple[type[StoreError], str, str], ...] = (
         (Rejected, "rejected", "UniquenessViolation"),
+        (NotDone, "unavailable", "DBError"),
         (ReadOnly, "readonly", "DBError"),
         (Unavailable, "unavailable", "NoDBAccess"),
         (Indeterminate, "unknown", "DBResponseTimedOut"),

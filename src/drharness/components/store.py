@@ -32,6 +32,10 @@ class Rejected(StoreError):
     """A constraint was violated (exists, does not exist, compare failed). Nothing happened."""
 
 
+class NotDone(StoreError):
+    """The database could not do it now (no room, cancelled, deadlock). Nothing happened."""
+
+
 class Indeterminate(StoreError):
     """The session was lost, or the deadline passed, after sending: it may have happened."""
 
@@ -110,7 +114,7 @@ class Store(Protocol):
     async def apply(self, change: Change) -> Commit:
         """Commit one change in a transaction of its own.
 
-        :raises Rejected, ReadOnly, Unavailable: certainly not done
+        :raises Rejected, NotDone, ReadOnly, Unavailable: certainly not done
         :raises Indeterminate: perhaps done (also: success with the sync-wait warning is *not* an
             error here: it returns, with ``notices`` set)
         """

@@ -1,9 +1,9 @@
 """The Configuration Database behind the ``Store`` interface: one psycopg session.
 
 What an error means decides the verdict of a run, so it is fixed here: an error the server reports
-while the session lives has rolled the transaction back (``Rejected``, ``ReadOnly``); a session that
-ends, or a deadline that passes, after a change was sent leaves its outcome open:
-``Indeterminate``.
+while the session lives has rolled the transaction back (``Rejected`` for what the data hold, else
+``NotDone`` or ``ReadOnly``); a session that ends, or a deadline that passes, after a change was
+sent leaves its outcome open: ``Indeterminate``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from drharness.components.store import (
     Commit,
     Epoch,
     Indeterminate,
+    NotDone,
     ReadOnly,
     Rejected,
     Snapshot,
@@ -32,6 +33,8 @@ from drharness.topology import addresses
 
 WRITER_LOCK = 0x6472  # number of the advisory lock: any constant that all writers share
 READ_ONLY = "25006"
+# Classes of sqlstate that speak of the change itself: data, constraints, limits, cfg_apply's own.
+_ABOUT_DATA = ("22", "23", "54", "DR")
 _APPLY = "SELECT * FROM cfg_apply(%s, %s, %s, %s, %s, '')"
 _LSN = "SELECT pg_current_wal_insert_lsn()::text AS lsn"
 _LOAD = """SELECT c.epoch, c.seq,
@@ -229,7 +232,11 @@ class PgStore:
         diagnosis: Any = getattr(error, "diag", None)
         severity = diagnosis.severity_nonlocalized if diagnosis is not None else None
         if not session.dead and (severity == "ERROR" or isinstance(error, psycopg.DataError)):
-            kind = ReadOnly if sqlstate == READ_ONLY else Rejected
+            kind: type[StoreError] = NotDone
+            if sqlstate.startswith(_ABOUT_DATA) or isinstance(error, psycopg.DataError):
+                kind = Rejected
+            elif sqlstate == READ_ONLY:
+                kind = ReadOnly
             return kind(diagnosis.message_primary or text, sqlstate)
         self.lost.set()
         if open_outcome:
