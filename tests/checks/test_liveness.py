@@ -19,6 +19,7 @@ from tests.checks.story import (
     Story,
     begin,
     drill,
+    finish,
     good_drill,
     history_of,
     ns,
@@ -328,3 +329,18 @@ def test_without_a_procedure_rto_ends_with_the_outage(
     (recovery,) = recoveries(_bitten(*rows))
     found = recovery.regions["region2"]
     assert (None if found is None else round(found, 3)) == seconds
+
+
+@pytest.mark.parametrize("struck", [2.45, 3.84])
+def test_a_controller_that_dies_in_a_procedure_is_no_later_disturbance(struck: float) -> None:
+    """It was armed before; at its death the new epoch may have taken writes already."""
+    story = drill()
+    how = {"f": "controller_killed", "args": {"after": "reconnect"}}
+    story.add(1.7, "fault", type="invoke", **how)
+    story.add(struck, "fault", type="ok", since=ns(struck), **how)
+    finish(story, Plot())
+    history = history_of(story.done())
+    (recovery,) = recoveries(history)
+    assert (recovery.cause, recovery.seconds) == ("region_down(region1)", pytest.approx(2.06))
+    for result in judge(history, invariants=["L1", "L3", "D1"]).results:
+        assert result.verdict is Verdict.PASS, result.findings

@@ -40,9 +40,12 @@ class Episode:
 
     @property
     def t_fail(self) -> int:
-        """Start of the disturbance: proven effect of the last fault before the first procedure."""
+        """Start of the disturbance: proven effect of the last fault before the first procedure.
+
+        One that was armed before and strikes within it (the controller's death) is none of these.
+        """
         first_plan = self.plans[0].invoked if self.plans else self.until + 1
-        before = [f.since for f in self.faults if f.invoked <= first_plan]
+        before = [f.since for f in self.faults if f.since <= first_plan]
         return max(before, default=self.since)
 
     @property
