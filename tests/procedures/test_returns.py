@@ -1,0 +1,54 @@
+"""Region 1 comes back by itself, at any moment of the failover: fenced as it boots, or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drharness import faults, procedures
+from drharness.checks.verdict import Judgement
+from drharness.deployment import Deployment, deploy
+from drharness.topology import Topology
+from tests.procedures.drills import failed
+
+DOWN = faults.RegionDown("region1")
+FAILOVER = procedures.full_failover(to="region2")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    """A fresh deployment, synchronous and fast."""
+    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
+        yield d
+
+
+def returning(d: Deployment, before: str) -> Judgement:
+    """A failover during which region 1 is powered on before a step; "" is after the end."""
+    with d.traffic() as traffic:
+        guard = d.inject(DOWN)
+        run = d.begin(FAILOVER)
+        while not run.done:
+            if run.following == before:
+                guard.heal()
+            run.next()
+        guard.heal()
+        outcome = run.outcome()
+        assert outcome.ok, outcome.text
+        traffic.wait_writes(20, timeout=d.topology.profile.rto_bound)
+    return d.judge()
+
+
+@pytest.mark.parametrize("before", ["fence", "promote", "start-framework", ""])
+def test_a_region_that_returns_shut_out_does_no_harm(deployment: Deployment, before: str) -> None:
+    verdict = returning(deployment, before)
+    assert verdict.ok, str(verdict)
+
+
+def test_a_region_that_returns_open_is_a_second_master(tmp_path: Path) -> None:
+    with deploy(Topology.guide(return_fence="none"), evidence_dir=tmp_path) as d:
+        verdict = returning(d, "")
+    assert {"S1", "S3"} <= failed(verdict), str(verdict)
