@@ -139,3 +139,22 @@ def test_json_on_standard_output_stands_alone() -> None:
     assert found["procedures"][0]["status"] == "refused"
     text = "the procedure was refused at step preflight: the database of region2 cannot be asked"
     assert text in done.stderr
+
+
+def test_a_killed_controller_is_shown_with_the_run_that_ends_its_work() -> None:
+    done = drharness("drill", "full-failover", "--interrupt", "promote", "--repeat", "unblock")
+    assert done.returncode == 0, done.output
+    begun, _, again = done.stdout.partition(
+        "  the controller was killed after step promote; another one begins anew\n"
+    )
+    assert re.findall(r"^  ok   (preflight|fence|promote|unblock) ", begun, re.MULTILINE) == [
+        "preflight", "fence", "promote",
+    ]  # fmt: skip
+    assert len(re.findall(r"^  ok   unblock ", again, re.MULTILINE)) == 2
+    assert re.search(r"^PASS: .*\bL5\b", again, re.MULTILINE)
+
+
+def test_what_is_forced_is_said() -> None:
+    broken = ("--fault", "region-down", "--fence", "firewall", "--force")
+    done = drharness("drill", "full-failover", *broken)
+    assert "  forced past fence: no proof that region1-dbms stays off" in done.stdout

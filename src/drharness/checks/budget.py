@@ -40,7 +40,7 @@ class Budget:
             rto = validate.number(names[0], max_rto, low=0, high=86400)
         rpo = None if max_rpo is None else str(max_rpo)
         if rpo is not None:
-            _limit(rpo, names[1])
+            limit_of(rpo, names[1])
         return cls(rto, rpo)
 
     def results(
@@ -55,7 +55,12 @@ class Budget:
         return tuple(out)
 
 
-def _limit(text: str, name: str) -> tuple[float, str]:
+def limit_of(text: str, name: str) -> tuple[float, str]:
+    """A limit and its unit: ``s``, or ``B``, ``kB``, ``MB`` (in bytes), empty for a count.
+
+    :param name: what it is called, for the error
+    :raises UsageError: it is none
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|B|kB|MB|)", text.strip())
     if not match or (match[2] == "" and "." in match[1]):
         raise UsageError(f"{name}: expected {_EXPECTED}, got {text!r}.")
@@ -84,7 +89,7 @@ def _longest(recovery: Recovery) -> str:
 
 
 def _rpo_result(text: str, rpo: Rpo | None) -> Result:
-    limit, unit = _limit(text, "rpo")
+    limit, unit = limit_of(text, "rpo")
     title = f"lost at most {text if unit else f'{text} changes'}"
     if rpo is None:
         seen = "nothing was read back from a database"

@@ -35,6 +35,7 @@ _DRILL_EXAMPLES = """\b
 Examples:
   drharness drill full-failover
   drharness drill full-failover --swap fence,promote
+  drharness drill full-failover --interrupt promote
   drharness drill full-failover --timing guide --runs 5 --json - > result.json
 """
 
@@ -96,6 +97,26 @@ Without = Annotated[
     list[str] | None, typer.Option(metavar="STEP", help="Leave a step out; repeatable.")
 ]
 Swap = Annotated[list[str] | None, typer.Option(metavar="A,B", help="Swap two steps; repeatable.")]
+Repeat = Annotated[
+    list[str] | None, typer.Option(metavar="STEP", help="Do a step twice; repeatable.")
+]
+Delay = Annotated[
+    list[str] | None,
+    typer.Option(metavar="STEP=SECONDS", help="Wait before a step; repeatable."),
+]
+Interrupt = Annotated[
+    str,
+    typer.Option(metavar="STEP", help="Kill the controller after a step; another one begins anew."),
+]
+Fence = Annotated[
+    str, typer.Option(metavar="out-of-band|firewall", help="How the old database is fenced.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Go on without proof of the fence, or with too much lag.")
+]
+MaxLag = Annotated[
+    str, typer.Option(metavar="LIMIT", help="Refuse if the standby lacks more: 2s, or 64kB of WAL.")
+]
 EngineName = Annotated[str, typer.Option(metavar="auto|local", help="Where to run.")]
 Json = Annotated[
     str, typer.Option("--json", metavar="FILE", help="Result for programs; - is standard output.")
@@ -135,6 +156,12 @@ def drill(
     rate: Rate = None,
     without: Without = None,
     swap: Swap = None,
+    repeat: Repeat = None,
+    delay: Delay = None,
+    interrupt: Interrupt = "",
+    fence: Fence = "",
+    force: Force = False,
+    max_lag: MaxLag = "",
     max_rto: MaxRto = None,
     max_rpo: MaxRpo = None,
     engine: EngineName = "auto",
@@ -144,25 +171,44 @@ def drill(
     runs: Runs = 1,
 ) -> None:
     """Deploy, put under traffic, break, run PROCEDURE and judge; live."""
+    options = dict(locals())
+    _drills(_or_error(lambda: _planned(**options)), timeout_scale)
 
-    def planned() -> Drill:
-        from drharness.cli import plan
 
-        plan.check_rest(engine=engine, rate=rate, runs=runs, scale=timeout_scale, json=json_file)
-        topology = plan.topology_of(
-            replication=replication, timing=timing, ttl=ttl, return_fence=return_fence
-        )
-        steps = plan.procedure_of(
-            procedure, to, topology=topology, without=without or (), swap=swap or ()
-        )
-        broken = plan.fault_of(fault, to=to, topology=topology)
-        budget = plan.budget_of(max_rto, max_rpo)
-        return plan.Drill(
-            steps, topology, broken, budget, rate, engine, keep_evidence, json_file, runs
-        )
+def _planned(
+    *,
+    procedure: str,
+    to: str,
+    fault: str,
+    replication: str,
+    timing: str,
+    ttl: int | None,
+    return_fence: str,
+    rate: float | None,
+    without: list[str] | None,
+    swap: list[str] | None,
+    max_rto: float | None,
+    max_rpo: str | None,
+    engine: str,
+    json_file: str,
+    keep_evidence: Path | None,
+    timeout_scale: float,
+    runs: int,
+    **varied: Any,
+) -> Drill:
+    from drharness.cli import plan, variations
 
-    chosen = _or_error(planned)
-    _drills(chosen, timeout_scale)
+    plan.check_rest(engine=engine, rate=rate, runs=runs, scale=timeout_scale, json=json_file)
+    topology = plan.topology_of(
+        replication=replication, timing=timing, ttl=ttl, return_fence=return_fence
+    )
+    steps = plan.procedure_of(
+        procedure, to, topology=topology, without=without or (), swap=swap or ()
+    )
+    steps = variations.varied(steps, **varied)
+    broken = plan.fault_of(fault, to=to, topology=topology)
+    budget = plan.budget_of(max_rto, max_rpo)
+    return plan.Drill(steps, topology, broken, budget, rate, engine, keep_evidence, json_file, runs)
 
 
 def _drills(chosen: Drill, scale: float) -> NoReturn:

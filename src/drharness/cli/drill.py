@@ -96,13 +96,27 @@ def _drilled(drill: Drill, deployment: Deployment, screen: Screen) -> tuple[Outc
             task.detail = proof_of(deployment.inject(drill.fault).receipt)
     screen.say()
     outcome = deployment.run(drill.procedure)
+    if outcome.status == "interrupted":
+        screen.say(f"  {outcome.text}; another one begins anew")
+        outcome = deployment.run(drill.procedure.uninterrupted())
     screen.say()
+    for line in _forced(outcome):
+        screen.say(line, "bold yellow")
     complete = not outcome.ok or _goes_on(traffic, deployment, screen)
     deployment.budget = drill.budget
     with screen.task("judgement") as task:
         results = deployment.judge().results
         task.detail = f"{sum(r.exercised for r in results)} of {len(results)} checks exercised"
     return outcome, complete
+
+
+def _forced(outcome: Outcome) -> list[str]:
+    """What the procedure went on in spite of."""
+    return [
+        f"  forced past {step.id}: {str(step.seen['why']).partition(chr(10))[0]}"
+        for step in outcome.steps
+        if step.seen.get("forced")
+    ]
 
 
 def _goes_on(traffic: Traffic, deployment: Deployment, screen: Screen) -> bool:
