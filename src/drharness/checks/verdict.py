@@ -101,6 +101,11 @@ class Judgement:
         return tuple(sorted(found, key=lambda f: -SEVERITY[f.verdict]))
 
     @property
+    def failed(self) -> tuple[str, ...]:
+        """Ids of the invariants that failed."""
+        return tuple(r.id for r in self.results if r.exercised and r.verdict is Verdict.FAIL)
+
+    @property
     def rto(self) -> float | None:
         """Seconds of the slowest recovery, None if there was none or one never came."""
         return slowest(self.recoveries)

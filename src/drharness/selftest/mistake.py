@@ -67,8 +67,7 @@ def attempt(mistake: Mistake, *, engine: str, evidence: Path | None) -> Tried:
     with deploy(mistake.topology, engine=engine, evidence_dir=evidence) as deployment:
         mistake.play(deployment)
         verdict = deployment.judge()
-        failed = {f.invariant: None for f in verdict.findings if f.verdict is Verdict.FAIL}
         seconds = begun.waited
         return Tried(
-            mistake, verdict.status, tuple(failed), seconds, deployment.evidence, str(verdict)
+            mistake, verdict.status, verdict.failed, seconds, deployment.evidence, str(verdict)
         )
