@@ -341,6 +341,7 @@ def test_a_controller_that_dies_in_a_procedure_is_no_later_disturbance(struck: f
     finish(story, Plot())
     history = history_of(story.done())
     (recovery,) = recoveries(history)
-    assert (recovery.cause, recovery.seconds) == ("region_down(region1)", pytest.approx(2.06))
+    assert recovery.cause == "region_down(region1)"
+    assert recovery.seconds == pytest.approx(2.06)
     for result in judge(history, invariants=["L1", "L3", "D1"]).results:
         assert result.verdict is Verdict.PASS, result.findings
