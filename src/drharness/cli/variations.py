@@ -63,9 +63,10 @@ def _options(procedure: Procedure, *, fence: str, force: bool, max_lag: str) -> 
 
 def _seconds(text: str, seconds: str) -> float:
     try:
-        return validate.number("--delay", float(seconds), low=0, high=86400)
+        number = float(seconds)
     except ValueError as error:
         raise UsageError(f"--delay: expected STEP=SECONDS, as in fence=2, got {text!r}.") from error
+    return validate.number("--delay", number, low=0, high=86400)
 
 
 def _step(option: str, step: str, procedure: Procedure) -> str:
