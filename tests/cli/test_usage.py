@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drharness import __version__, faults
+from drharness import __version__, faults, procedures
 from drharness.cli import plan
 from drharness.faults.model import Fault
 from drharness.kernel import proc
@@ -21,8 +21,8 @@ DRILL = ("drill", "full-failover")
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (("drill", "ful-failover"), "PROCEDURE: expected one of full-failover, got 'ful-failover'. "
-         "Did you mean 'full-failover'?"),
+        (("drill", "ful-failover"), "PROCEDURE: expected one of dbms-failover, framework-failover, "
+         "full-failover, got 'ful-failover'. Did you mean 'full-failover'?"),
         ((*DRILL, "--to", "region3"), "--to: expected one of region1, region2, got 'region3'."),
         ((*DRILL, "--to", "region1"), "--to: region1 is the active region when a drill begins"),
         ((*DRILL, "--fault", "fire"), "--fault: expected one of "),
@@ -50,6 +50,8 @@ DRILL = ("drill", "full-failover")
         ((*DRILL, "--max-lag", "few"), "--max-lag: expected a count of changes (0, 25), seconds"),
         ((*DRILL, "--max-lag", "5"), "--max-lag: expected seconds (2s) or bytes (64kB), got '5'."),
         ((*DRILL, "--without", "promote", "--force"), "--max-lag: nothing is promoted by this"),
+        ((*DRILL, "--database", "stay"), "--database: full-failover has no choice of it, got"),
+        (("drill", "framework-failover", "--database", "x"), "--database: expected one of move,"),
         ((*DRILL, "--runs", "0"), "--runs: expected a number from 1 to 1000, got 0 (int)."),
         ((*DRILL, "--json", "/dev/null/x"), "--json: /dev/null/x cannot be written (Not a direct"),
     ],
@@ -68,6 +70,14 @@ def test_every_fault_with_defaults_can_be_named_alone(name: str) -> None:
     given = ",".join(f"{it}=active.dbms" for it in required if it != "region")
     text = f"{name}:{given}" if given else name
     assert isinstance(plan.fault_of(text, to="region2", topology=Topology.guide()), Fault)
+
+
+@pytest.mark.parametrize("name", sorted(procedures.BY_NAME))
+def test_every_procedure_has_a_usual_fault(name: str) -> None:
+    topology = Topology.guide()
+    procedure = plan.procedure_of(name, "region2", topology=topology)
+    assert name in plan.USUAL_FAULTS
+    assert plan.fault_of(plan.usual_fault(procedure), to="region2", topology=topology) is not None
 
 
 def test_unwritable_evidence_is_an_error_with_a_way_out(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
+from drharness.checks.needed import required_of
 from drharness.history.records import Fault, Plan
 from drharness.history.view import NS, History
 
@@ -182,20 +183,34 @@ def cut_off(history: History, region: str, other: str, *, since: int, until: int
     That is so if the network between both regions, or between two VMs on the way of a write, was
     cut at any moment within [since, until].
     """
-    if link_cut(history, _way(history, region, other), since=since, until=until):
+    places = _places(history, other, until)
+    if link_cut(history, _way(history, region, *places), since=since, until=until):
         return True
-    if region == other:
+    passed = {region, *places}
+    if len(passed) == 1:
         return False
     for fault in _within(history.faults, since, until):
         named = [r for r in history.topology.regions if fault.names(r)]
-        if "cut" in fault.f and (
-            fault.names(region, other) or (fault.f == "regions_cut" and not named)
-        ):
+        if "cut" in fault.f and (fault.names(*passed) or (fault.f == "regions_cut" and not named)):
             return True
     return any(
-        region in what and other in what and cut <= until and (healed is None or healed > since)
+        len(passed & {*what}) > 1 and cut <= until and (healed is None or healed > since)
         for what, cut, healed in _cuts(history)
     )
+
+
+def _places(history: History, active: str, until: int) -> tuple[str, str]:
+    """The regions of the Framework and of the database, if procedures have made ``active`` so.
+
+    They are one region, unless the last procedure has left one of them where it was.
+    """
+    framework = database = history.active
+    for plan in history.plans:
+        if plan.to and plan.invoked <= until:
+            needed = required_of(plan)
+            framework = plan.to if "start-framework" in needed else framework
+            database = plan.to if "promote" in needed else database
+    return (framework, database) if active in (framework, database) else (active, active)
 
 
 def link_cut(history: History, vms: Collection[str], *, since: int, until: int) -> bool:
@@ -206,11 +221,13 @@ def link_cut(history: History, vms: Collection[str], *, since: int, until: int) 
     )
 
 
-def _way(history: History, region: str, active: str) -> list[str]:
+def _way(history: History, region: str, framework: str, database: str) -> list[str]:
     """VMs that a write from a region passes: to its commit, and to the standby's if that is due."""
     topology = history.topology
-    through = [*topology.vms_of(region, "application"), *topology.vms_of(active, "framework")]
-    databases = [active, topology.other(active)] if topology.replication == "sync" else [active]
+    through = [*topology.vms_of(region, "application"), *topology.vms_of(framework, "framework")]
+    databases = [database]
+    if topology.replication == "sync":
+        databases.append(topology.other(database))
     asked = [topology.dbms(r) for r in databases] + [vm for vm in topology.vms if vm.role == "dns"]
     return [vm.id for vm in (*through, *asked)]
 
@@ -291,6 +308,7 @@ def behind_boot_rules(history: History, episode: Episode) -> bool:
     """
     if history.topology.return_fence != "boot-deny" or episode.plan is not None:
         return False
-    dbms = history.topology.dbms(_active(history, episode)).id
+    _, database = _places(history, _active(history, episode), episode.until)
+    dbms = history.topology.dbms(database).id
     boots = [e.t for e in history.vms.get(dbms, ()) if e["state"] == "on"]
     return any(episode.since <= t <= episode.until for t in boots)

@@ -9,6 +9,7 @@ from drharness.checks.episodes import ns
 from drharness.checks.form import NotExercised
 from drharness.checks.intent import (
     database_at,
+    destination,
     framework_region,
     intent,
     troubled,
@@ -71,15 +72,16 @@ def _judge(history: History, event: Event, pair: Pair) -> str:
 def _opening(history: History, t: int, pair: Pair) -> bool:
     """Whether the last procedure to begin opening a way has not ended that step: it may be open."""
     begun = [
-        (plan.to, s)
+        (plan, s)
         for plan in history.plans
         for s in plan.steps
         if s.id == "unblock" and s.invoked <= t
     ]
     if not begun:
         return False
-    to, step = begun[-1]
-    return pair == (to, to) and not (step.type == "ok" and step.ended and step.ended <= t)
+    plan, step = begun[-1]
+    way = destination(plan, intent(history, t))
+    return pair == way and not (step.type == "ok" and step.ended and step.ended <= t)
 
 
 def _wanted(history: History, event: Event, pair: Pair) -> bool:

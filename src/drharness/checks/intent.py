@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drharness.checks.episodes import ns
-from drharness.checks.structure import REQUIRED
+from drharness.checks.needed import required_of
 from drharness.history.records import Plan
 from drharness.history.view import History
 from drharness.topology import addresses
@@ -45,7 +45,7 @@ def intent(history: History, t: int) -> Intent:
         done = {s.id: s.ended for s in plan.steps if s.type == "ok" and s.ended and s.ended <= t}
         if "promote" in done:
             database = plan.to
-        if done.keys() & _MOVED and _MOVERS & {*plan.planned, *REQUIRED.get(plan.name, ())}:
+        if done.keys() & _MOVED and _MOVERS & {*plan.planned, *required_of(plan)}:
             framework = plan.to
         if "switch-names" in done:
             names = plan.to
@@ -53,6 +53,16 @@ def intent(history: History, t: int) -> Intent:
         if plan.invoked <= t and _changes(plan):
             settled = plan.type == "ok" and plan.ended is not None and plan.ended <= t
     return Intent(database, framework, names, opened, settled)
+
+
+def destination(plan: Plan, meant: Intent) -> tuple[str, str]:
+    """The region of the Framework and that of the database, as they are once a plan has succeeded.
+
+    :param meant: what was before it, or is in the middle of it
+    """
+    needed = required_of(plan)
+    framework = plan.to if _MOVERS & {*plan.planned, *needed} else meant.framework
+    return framework, plan.to if "promote" in needed else meant.database
 
 
 def _changes(plan: Plan) -> bool:

@@ -276,7 +276,7 @@ def _ready(episode: Episode) -> int | None:
     if plan is None:
         return None
     ids = {s.id for s in plan.steps} | set(plan.planned)
-    wanted = [i for i in ("switch-names", "start-framework", "promote") if i in ids]
+    wanted = [i for i in ("switch-names", "start-framework", "repoint", "promote") if i in ids]
     done = [plan.step_ok(i) for i in wanted]
     known = [t for t in done if t is not None]
     return max(known) if known and len(known) == len(done) else None

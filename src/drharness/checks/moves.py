@@ -7,6 +7,7 @@ from typing import Any
 
 from drharness.checks.episodes import episodes, ns
 from drharness.checks.form import NotExercised
+from drharness.checks.intent import destination, intent
 from drharness.checks.models import acked, database_final
 from drharness.checks.rpo import lost_writes
 from drharness.checks.spans import spans
@@ -249,20 +250,21 @@ def _one_active(history: History, last: Plan) -> list[Finding]:
     begin = (last.ended or history.end) + slack
     until = min((p.invoked for p in history.plans if p.invoked > begin), default=history.end)
     until = min([until, *(f.invoked for f in history.faults if f.invoked > begin)])
-    expected = f"after {last.procedure} {last.to}'s database is the one in use"
+    _, active = destination(last, intent(history, last.invoked))
+    expected = f"after {last.procedure} {active}'s database is the one in use"
     findings = []
     for region, samples in history.dbs.items():
         mine = [e for e in samples if begin <= e.t <= until]
-        for held in spans(history, region, mine, claim=lambda e: _wrong(e, last.to)):
+        for held in spans(history, region, mine, claim=lambda e: _wrong(e, active)):
             if held.until - held.since > slack:
-                state = "is not writable" if region == last.to else "is writable and in use"
+                state = "is not writable" if region == active else "is writable and in use"
                 events = (*last.events, *held.events)
                 findings.append(_diverges(expected, f"{region}'s {state}", events))
     return findings
 
 
-def _wrong(sample: Event, to: str) -> bool:
+def _wrong(sample: Event, active: str) -> bool:
     """Whether a database is not what it should be; a fenced one may well be writable."""
-    if sample["db"] == to:
+    if sample["db"] == active:
         return sample["writable"] is False
     return bool(sample["writable"] and sample.get("sessions"))

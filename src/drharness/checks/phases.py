@@ -1,6 +1,6 @@
 """What a recovery's time went into, proxy host by proxy host, without gaps or overlaps.
 
-    t0 ── detect ── fence ── promote ── unblock ── start ── switch ── cache ── reconnect ── normal
+    t0 ── detect ── fence ── promote ── unblock ── repoint ── start ── switch ── cache ── reconnect
 
 A phase ends when its step was first done; ``detect`` ends when the first change was begun (it holds
 the time until somebody acted, and the preflight). A host that came back before a later step was
@@ -21,6 +21,7 @@ _STEPS: Mapping[str, str] = {
     "fence": "fence",
     "promote": "promote",
     "unblock": "unblock",
+    "repoint": "repoint",
     "start": "start-framework",
     "switch": "switch-names",
     "cache": "flush",

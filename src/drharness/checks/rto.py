@@ -21,8 +21,8 @@ class Recovery:
     :ivar regions: seconds from t0 to the acknowledgement of the first good write through each
         living region's proxies; None where there was none
     :ivar phases: what the time of the slowest region went into, as (name, seconds), adding up to
-        it: detect, fence, promote, unblock, start, switch, cache, reconnect, write; empty without a
-        procedure, or if a region never recovered
+        it: detect, fence, promote, unblock, repoint, start, switch, cache, reconnect, write; empty
+        without a procedure, or if a region never recovered
     :ivar hosts: each proxy host's way back to normal mode, the slowest last
     """
 

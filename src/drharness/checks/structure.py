@@ -7,27 +7,18 @@ from itertools import pairwise
 
 from drharness.checks.episodes import names_failed
 from drharness.checks.form import NotExercised
+from drharness.checks.needed import ORDER, required_of
 from drharness.checks.text import seconds_from
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.records import Plan, Step
 from drharness.history.view import History
 
-ORDER = (
-    "preflight",
-    "fence",
-    "promote",
-    "unblock",
-    "start-framework",
-    "switch-names",
-    "flush",
-    "reconnect",
-)
-REQUIRED: Mapping[str, tuple[str, ...]] = {"full_failover": ORDER}
 MEANING: Mapping[str, str] = {
     "preflight": "nothing was checked before the first change; lag and management may be unfit",
     "fence": "the former active database was never proven unable to commit: two may take writes",
     "promote": "the replica stays read-only: no write can succeed",
     "unblock": "the firewall still refuses the Framework on the new active database",
+    "repoint": "the Framework's files still name the database that is not the active one",
     "start-framework": "no Configuration Server runs in the new active region",
     "switch-names": "the Framework names still lead to the failed region",
     "flush": "proxies may keep the old address until the TTL is over",
@@ -36,10 +27,10 @@ MEANING: Mapping[str, str] = {
 
 
 def steps_in_order(history: History) -> list[Finding] | NotExercised:
-    """P1. fence < promote < unblock < start-framework < switch-names < flush < reconnect.
+    """P1. fence < promote < unblock < repoint < start-framework < switch-names < flush < reconnect.
 
     Premise: a procedure was run. Rule: "<" means first completed (ok) before first begun; a
-    procedure that ended ok has done every step it needs (a full failover: all of ORDER); one that
+    procedure that ended ok has done every step it needs (see needed.py); one that
     failed is named with its step, unless it was run again and succeeded, or the DNS server was
     broken on purpose and it failed where names are needed. A refusal is no violation here.
     Slack: none, the controller records all steps itself.
@@ -85,7 +76,7 @@ def _after(begun: Step, done: int) -> str:
 def _skipped(plan: Plan) -> list[Finding]:
     if plan.type in ("refused", "invoke"):
         return []
-    required = REQUIRED.get(plan.name, plan.planned)
+    required = required_of(plan)
     missing = [i for i in required if not any(s.id == i for s in plan.steps)]
     if plan.type == "fail" and plan.steps:
         reached = [required.index(s.id) for s in plan.steps if s.id in required]

@@ -67,15 +67,22 @@ def entry(
     """Stand up a two-region architecture, break it, run the procedure, judge what happened."""
 
 
-Procedure = Annotated[str, typer.Argument(metavar="PROCEDURE", help="full-failover")]
+Procedure = Annotated[
+    str,
+    typer.Argument(metavar="PROCEDURE", help="full-failover, framework-failover or dbms-failover"),
+]
 To = Annotated[str, typer.Option(metavar="REGION", help="The region that takes over.")]
 FaultName = Annotated[
     str,
     typer.Option(
         "--fault",
         metavar="NAME[:ARGUMENTS]",
-        help="What breaks: region-down, regions-cut, vm-down:active.dbms …, or none; see docs.",
+        help="What breaks: region-down, vm-down:active.dbms …, or none; default: its usual case.",
     ),
+]
+Database = Annotated[
+    str,
+    typer.Option(metavar="move|stay", help="framework-failover: whether the database moves, too."),
 ]
 Replication = Annotated[str, typer.Option(metavar="sync|async", help="How databases replicate.")]
 Timing = Annotated[
@@ -148,7 +155,8 @@ def drill(
     *,
     procedure: Procedure,
     to: To = "region2",
-    fault: FaultName = "region-down",
+    fault: FaultName = "",
+    database: Database = "",
     replication: Replication = "sync",
     timing: Timing = "fast",
     ttl: Ttl = None,
@@ -180,6 +188,7 @@ def _planned(
     procedure: str,
     to: str,
     fault: str,
+    database: str,
     replication: str,
     timing: str,
     ttl: int | None,
@@ -202,11 +211,10 @@ def _planned(
     topology = plan.topology_of(
         replication=replication, timing=timing, ttl=ttl, return_fence=return_fence
     )
-    steps = plan.procedure_of(
-        procedure, to, topology=topology, without=without or (), swap=swap or ()
-    )
+    slips = plan.Variation(without or (), swap or (), database)
+    steps = plan.procedure_of(procedure, to, topology=topology, varied=slips)
     steps = variations.varied(steps, **varied)
-    broken = plan.fault_of(fault, to=to, topology=topology)
+    broken = plan.fault_of(fault or plan.usual_fault(steps), to=to, topology=topology)
     budget = plan.budget_of(max_rto, max_rpo)
     return plan.Drill(steps, topology, broken, budget, rate, engine, keep_evidence, json_file, runs)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from inspect import signature
 from pathlib import Path
 
 from drharness import faults, procedures
@@ -14,10 +15,16 @@ from drharness.faults import spelling
 from drharness.faults.model import Fault
 from drharness.kernel import validate
 from drharness.procedures import Procedure
+from drharness.procedures.step import MOVES
 from drharness.topology import Topology
 from drharness.topology.model import REPLICATION, RETURN_FENCES
 from drharness.topology.profile import PROFILES
 
+USUAL_FAULTS = {
+    "dbms-failover": "vm-down:active.dbms",
+    "framework-failover": "vm-down:active.framework",
+    "full-failover": "region-down",
+}
 _SYMBOLIC = ("active", "dormant")
 
 
@@ -65,8 +72,24 @@ def topology_of(*, replication: str, timing: str, ttl: int | None, return_fence:
     )
 
 
+@dataclass(frozen=True)
+class Variation:
+    """What the options change in a procedure, as given.
+
+    :ivar without: steps to leave out; ``swap``: pairs of steps, ``one,other``
+    :ivar database: ``move`` or ``stay``, for the one that has the choice; empty for its default
+    """
+
+    without: Sequence[str] = ()
+    swap: Sequence[str] = ()
+    database: str = ""
+
+
+_AS_SHIPPED = Variation()
+
+
 def procedure_of(
-    name: str, to: str, *, topology: Topology, without: Sequence[str], swap: Sequence[str]
+    name: str, to: str, *, topology: Topology, varied: Variation = _AS_SHIPPED
 ) -> Procedure:
     """The procedure of that name, varied.
 
@@ -79,16 +102,29 @@ def procedure_of(
             f"--to: {to} is the active region when a drill begins; "
             f"expected {topology.other(to)}, which takes over from it."
         )
-    procedure = chosen(to=to)
-    for step in without:
+    procedure = chosen(to=to, **_choice(chosen, name, varied.database))
+    for step in varied.without:
         procedure = procedure.without(_step("--without", step, procedure))
-    for pair in swap:
+    for pair in varied.swap:
         names = [part.strip() for part in pair.split(",")]
         if len(names) != 2:
             raise UsageError(f"--swap: expected two steps, as in fence,promote, got {pair!r}.")
         one, other = (_step("--swap", step, procedure) for step in names)
         procedure = procedure.swapped(one, other)
     return procedure
+
+
+def _choice(chosen: Callable[..., Procedure], name: str, database: str) -> dict[str, str]:
+    if not database:
+        return {}
+    if "database" not in signature(chosen).parameters:
+        raise UsageError(f"--database: {name} has no choice of it, got {database!r}.")
+    return {"database": validate.choice("--database", database, MOVES)}
+
+
+def usual_fault(procedure: Procedure) -> str:
+    """What a procedure is for, as ``--fault`` spells it; ``region-down`` if nobody said."""
+    return USUAL_FAULTS.get(procedure.name.replace("_", "-"), "region-down")
 
 
 def _step(option: str, step: str, procedure: Procedure) -> str:

@@ -76,7 +76,7 @@ class Deployment:
         self.evidence = run
         self.recorder = recorder
         self.operations = Operations(topology, machines, recorder, run)
-        self.operations.active = active
+        self.operations.active = self.operations.framework = active
         self.dns = Names(self.operations)
         self.plans = 0
         self.budget = Budget()
@@ -250,13 +250,13 @@ class Deployment:
                 self.recorder.record("final", source=f"{vm}.csproxy", **{f: seen[f] for f in held})
 
     def proxies(self) -> list[str]:
-        """Ids of the proxies whose VMs are on and not cut off from the active region."""
+        """Ids of the proxies whose VMs are on and not cut off from the active Framework."""
         return [
             f"{vm.id}.csproxy"
             for vm in self.topology.vms
             if vm.role == "application"
             and self.operations.is_on(vm.id)
-            and not self.operations.are_cut(vm.region, self.active)
+            and not self.operations.are_cut(vm.region, self.operations.framework)
         ]
 
     def _wait_level(self, proxy: str, seq: int) -> None:

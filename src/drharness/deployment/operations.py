@@ -40,7 +40,7 @@ class Operations(Conditions):
     """Operations on one deployment.
 
     :ivar topology: what it consists of
-    :ivar active: region whose database is the writable one
+    :ivar active: region whose database is the writable one; ``framework``: whose Framework uses it
     :ivar recorder: where events go
     :ivar evidence: the run's directory
     :ivar unmanaged: regions whose out-of-band management does not answer
@@ -54,6 +54,7 @@ class Operations(Conditions):
     ) -> None:
         self.topology = topology
         self.active = topology.regions[0]
+        self.framework = topology.regions[0]
         self.unmanaged: set[str] = set()
         self.on_boot: Callable[[Sequence[str]], None] | None = None
         self.recorder = recorder
@@ -310,8 +311,8 @@ class Operations(Conditions):
         )
         return done
 
-    def set_roles(self, region: str, *, timeout: float) -> dict[str, dict[str, Any]]:
-        """Make a region's Configuration Server P primary and B backup; see them at it.
+    def set_roles(self, region: str, *, timeout: float, database: str = "") -> dict[str, Any]:
+        """Make a region's P primary, on its own or another's database, B backup; see it done.
 
         :return: component id to status
         :raises WaitTimeout: an agent does not answer, or a server does not take its role
@@ -325,7 +326,7 @@ class Operations(Conditions):
                 timeout=timeout,
                 retry_on=NOT_YET,
             )
-            wanted = {"role": mode, "db": region} if mode == "primary" else {"role": mode}
+            wanted = {"role": mode} | ({"db": database or region} if mode == "primary" else {})
             seen[server] = self.wait_component(server, f"is {mode}", wanted, timeout=timeout)
         return seen
 

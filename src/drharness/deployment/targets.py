@@ -18,41 +18,53 @@ from drharness.topology.model import Component, Vm
 _SIDES = {"primary": "p", "backup": "b"}
 
 
-def vms(topology: Topology, active: str, target: str, *, name: str = "target") -> tuple[Vm, ...]:
+def vms(
+    topology: Topology, active: str, target: str, *, name: str = "target", framework: str = ""
+) -> tuple[Vm, ...]:
     """The VMs that a target stands for; of a component its VM.
 
-    :param active: the region that is active now
+    :param active: the region whose database is active now
     :param name: of the argument, for the error
+    :param framework: the region whose Framework is; default the same
     :raises UsageError: nothing is called so; names what could be
     """
     if target in {vm.id for vm in topology.vms}:
         return (topology.vm(target),)
-    found = _named(topology, active, target, name=name)
+    found = _named(topology, active, target, name=name, framework=framework)
     if found and isinstance(found[0], Component):
         return tuple(topology.vm(c.vm) for c in found if isinstance(c, Component))
     return tuple(v for v in found if isinstance(v, Vm))
 
 
-def components(topology: Topology, active: str, target: str) -> tuple[Component, ...]:
+def components(
+    topology: Topology, active: str, target: str, *, framework: str = ""
+) -> tuple[Component, ...]:
     """The components that a target stands for.
 
-    :param active: the region that is active now
+    :param active: the region whose database is active now
+    :param framework: the region whose Framework is; default the same
     :raises UsageError: nothing is called so, or it is a VM
     """
-    found = [c for c in _named(topology, active, target) if isinstance(c, Component)]
+    found = [
+        c for c in _named(topology, active, target, framework=framework) if isinstance(c, Component)
+    ]
     if not found:
         raise UsageError(f"target: expected a component, like {target}.lca, got the VM {target!r}.")
     return tuple(found)
 
 
 def _named(
-    topology: Topology, active: str, target: str, *, name: str = "target"
+    topology: Topology, active: str, target: str, *, name: str = "target", framework: str = ""
 ) -> tuple[Vm | Component, ...]:
     names: dict[str, tuple[Vm | Component, ...]] = {c.id: (c,) for c in topology.components}
     names |= {vm.id: (vm,) for vm in topology.vms}
     where = {"active": active, "dormant": topology.other(active)}
     for word, region in [*where.items(), *((r, r) for r in topology.regions)]:
         names |= _of_region(topology, word, region)
+    if framework and framework != active:  # each to its own: the database, and who works on it
+        for word, region in (("active", framework), ("dormant", topology.other(framework))):
+            found = _of_region(topology, word, region)
+            names |= {k: v for k, v in found.items() if k.startswith(f"{word}.framework")}
     for word, side in _SIDES.items():
         names[f"proxies.{word}"] = tuple(
             c for c in topology.components if c.kind == "csproxy" and c.side == side

@@ -241,7 +241,9 @@ class ResolverPolicy(Fault):
     def breakage(self, operations: Operations) -> Breakage:
         """Each resolver is asked for a name of the probe's own, which then changes."""
         self._check(operations)
-        found = targets.vms(operations.topology, operations.active, self.target)
+        found = targets.vms(
+            operations.topology, operations.active, self.target, framework=operations.framework
+        )
         if any(vm.role != "application" for vm in found):
             raise UsageError(f"target: expected Application VMs, got {self.target!r}.")
         vms = [vm.id for vm in found if operations.is_on(vm.id)]

@@ -124,7 +124,11 @@ class StandbyCut(Fault):
 def _end(operations: Operations, name: str, value: str) -> list[Vm]:
     if value in operations.topology.regions:
         return list(operations.topology.vms_of(value))
-    return list(targets.vms(operations.topology, operations.active, value, name=name))
+    return list(
+        targets.vms(
+            operations.topology, operations.active, value, name=name, framework=operations.framework
+        )
+    )
 
 
 def _link(

@@ -29,7 +29,9 @@ def powered(operations: Operations, target: str) -> list[Vm]:
 
     :raises UsageError: nothing is called so, or one of them is off
     """
-    vms = targets.vms(operations.topology, operations.active, target)
+    vms = targets.vms(
+        operations.topology, operations.active, target, framework=operations.framework
+    )
     off = [vm.id for vm in vms if not operations.is_on(vm.id)]
     if off:
         raise UsageError(f"target: expected VMs that are on, got {target!r}; {_list(off)} is off.")
@@ -41,7 +43,9 @@ def running(operations: Operations, target: str) -> dict[str, int]:
 
     :raises UsageError: nothing is called so, it is no component, or one of them does not run
     """
-    found = targets.components(operations.topology, operations.active, target)
+    found = targets.components(
+        operations.topology, operations.active, target, framework=operations.framework
+    )
     pids = {c.id: pid_of(operations, c) for c in found}
     idle = [name for name, pid in pids.items() if pid is None]
     if idle:

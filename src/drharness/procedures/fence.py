@@ -13,6 +13,7 @@ from drharness.deployment.operations import NOT_YET
 from drharness.deployment.provision import framework_subnets
 from drharness.errors import DrHarnessError, Unmanaged, WaitTimeout
 from drharness.kernel.waiting import wait_until
+from drharness.procedures.servers import wait_for_none
 from drharness.procedures.step import Context, StepFailed, StepRefused
 from drharness.topology import addresses
 
@@ -33,26 +34,55 @@ def fence(context: Context) -> dict[str, Any]:
         return {"forced": True, "why": str(why)}
 
 
+def fence_framework(context: Context) -> dict[str, Any]:
+    """Power the old masters off out of band, and let nobody of theirs into the database again.
+
+    A session whose client has lost its power holds the writer lock until somebody ends it.
+    """
+    done = {"off": _power_off(context, "framework")}
+    return {**done, **shut_out(context, context.database, context.old)}
+
+
+def shut_out(context: Context, region: str, *frameworks: str) -> dict[str, Any]:
+    """Close a region's database to the Framework of some regions, and end their sessions."""
+    operations, topology = context.operations, context.topology
+    subnets = [addresses.subnet(topology.number(r), "framework") for r in frameworks]
+    limit = topology.profile.d
+    changed = operations.set_firewall(region, block=subnets)
+    done = operations.database(region, "fencing:end_sessions", subnets=subnets, timeout=limit)
+    return {"blocked": changed, "ended": done["ended"]}
+
+
+def _power_off(context: Context, *roles: str) -> list[str]:
+    """Power off the old region's VMs of these roles; see that they have no power."""
+    operations, topology = context.operations, context.topology
+    vms = [vm.id for role in roles for vm in topology.vms_of(context.old, role)]
+    try:
+        operations.power_off(*vms, cause="fence", managed=True)
+    except Unmanaged as error:
+        raise StepRefused(f"no proof that {vms[0]} is off: {error}") from error
+    on = [vm for vm in vms if operations.is_on(vm)]
+    if on:
+        raise StepFailed(f"still on after they were powered off: {', '.join(on)}")
+    return vms
+
+
 def _by_power(context: Context) -> dict[str, Any]:
     """Power the old database off out of band, and its masters with it; see that nobody answers.
 
     A master that only lost its database would believe in its lock until its keep-alive ends: it
-    goes at the same time.
+    goes at the same time; or, if it is to go on with the new one, it is waited for to know.
     """
     operations, topology = context.operations, context.topology
-    vms = [*topology.vms_of(context.old, "dbms"), *topology.vms_of(context.old, "framework")]
-    try:
-        operations.power_off(*(vm.id for vm in vms), cause="fence", managed=True)
-    except Unmanaged as error:
-        raise StepRefused(f"no proof that {vms[0].id} is off: {error}") from error
-    on = [vm.id for vm in vms if operations.is_on(vm.id)]
-    if on:
-        raise StepFailed(f"still on after they were powered off: {', '.join(on)}")
+    stays = context.options.framework == "stay"
+    vms = _power_off(context, *(("dbms",) if stays else ("dbms", "framework")))
     target = (topology.dbms(context.old).address, addresses.POSTGRES_PORT)
     seen = {vm: operations.reach(vm, [target])[0] for vm in context.reachable("application")[:1]}
     if "ok" in seen.values():
         raise StepFailed(f"{context.old}'s database is powered off, yet it answers: {seen}")
-    return {"off": [vm.id for vm in vms], "reach": seen}
+    if stays:
+        wait_for_none(context, context.old)
+    return {"off": vms, "reach": seen}
 
 
 def _by_firewall(context: Context) -> dict[str, Any]:

@@ -13,14 +13,10 @@ from drharness.procedures.step import Context, StepRefused
 
 def preflight(context: Context) -> dict[str, Any]:
     """Is there a database to promote that has all it should, replayed, and DNS, and management?"""
-    region, operations = context.to, context.operations
-    for vm in ("dns", context.topology.dbms(region).id):
-        if not operations.is_on(vm):
-            raise StepRefused(f"{vm} is powered off: {region} cannot take over.")
-    try:
-        operations.require_management(*(v.id for v in context.topology.vms_of(region)))
-    except Unmanaged as error:
-        raise StepRefused(f"{region}'s Framework could not be started: {error}") from error
+    region = context.to
+    has_power(context, "dns", context.topology.dbms(region).id)
+    if context.options.framework == "move":
+        can_be_started(context, region)
     status = _standby_ready(context)
     _not_overtaken(context, status)
     if not _all_replayed(status):
@@ -28,6 +24,28 @@ def preflight(context: Context) -> dict[str, Any]:
     found = lag.gate(context, status)
     seen = {k: status[k] for k in ("in_recovery", "recv", "replay", "tli", "epoch", "seq")}
     return {**seen, **found}
+
+
+def has_power(context: Context, *vms: str) -> None:
+    """Nothing to say while these VMs are on.
+
+    :raises StepRefused: names the first that is not
+    """
+    for vm in vms:
+        if not context.operations.is_on(vm):
+            raise StepRefused(f"{vm} is powered off: {context.to} cannot take over.")
+
+
+def can_be_started(context: Context, region: str) -> None:
+    """Nothing to say while the management of a region answers.
+
+    :raises StepRefused: it does not
+    """
+    operations = context.operations
+    try:
+        operations.require_management(*(v.id for v in context.topology.vms_of(region)))
+    except Unmanaged as error:
+        raise StepRefused(f"{region}'s Framework could not be started: {error}") from error
 
 
 def _not_overtaken(context: Context, status: Mapping[str, Any]) -> None:

@@ -110,7 +110,10 @@ class Run:
             rng.token(),
             procedure.options,
         )
-        self._plan = {"plan": deployment.plans, "procedure": procedure.name, "to": procedure.to}
+        # What stays where it is makes it another procedure: other steps are due.
+        stays = "(database='stay')" if procedure.options.database == "stay" else ""
+        name = f"{procedure.name}{stays}"
+        self._plan = {"plan": deployment.plans, "procedure": name, "to": procedure.to}
         self._operations.requests.begin(deployment.plans)
         if procedure.interruption is not None:
             self._operations.requests.at(procedure.interruption, _die)

@@ -21,6 +21,7 @@ class StepRefused(DrHarnessError):
 
 
 FENCES = ("out-of-band", "firewall")
+MOVES = ("move", "stay")
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,20 @@ class Options:
     :ivar force: go on where proof is missing, and record it
     :ivar max_lag_s: seconds of changes that may be lost; None: the timing profile's ``d_rep``
     :ivar max_lag_bytes: bytes of WAL that may be lost; None: any
+    :ivar database: ``move``, or ``stay``: the writable database stays where it is
+    :ivar framework: the same of the Framework; the procedure's own, no parameter of it
     """
 
     fence: str = "out-of-band"
     force: bool = False
     max_lag_s: float | None = None
     max_lag_bytes: int | None = None
+    database: str = "move"
+    framework: str = field(default="move", repr=False)
 
     def __post_init__(self) -> None:
         validate.choice("fence", self.fence, FENCES)
+        validate.choice("database", self.database, MOVES)
         if not isinstance(self.force, bool):
             raise UsageError(f"force: expected True or False, got {self.force!r}.")
         if self.max_lag_s is not None:
@@ -51,7 +57,7 @@ class Options:
     @property
     def code(self) -> str:
         """As keyword arguments, each with a comma and a space before it; defaults are left out."""
-        named = [(f.name, getattr(self, f.name), f.default) for f in fields(self)]
+        named = [(f.name, getattr(self, f.name), f.default) for f in fields(self) if f.repr]
         return "".join(f", {name}={value!r}" for name, value, usual in named if value != usual)
 
 
@@ -78,6 +84,16 @@ class Context:
     def topology(self) -> Topology:
         """What the deployment consists of."""
         return self.operations.topology
+
+    @property
+    def database(self) -> str:
+        """Region whose database is the writable one afterwards."""
+        return self.operations.active if self.options.database == "stay" else self.to
+
+    @property
+    def framework(self) -> str:
+        """Region whose Framework is the active one afterwards."""
+        return self.operations.framework if self.options.framework == "stay" else self.to
 
     def vms(self, region: str, role: str) -> list[str]:
         """Ids of the VMs of a role that are on."""

@@ -9,8 +9,11 @@ from typing import Any
 from drharness.deployment import provision
 from drharness.deployment.operations import NOT_YET
 from drharness.kernel.waiting import wait_until
+from drharness.procedures.fence import shut_out
 from drharness.procedures.step import Context, StepFailed
 from drharness.topology import addresses
+
+_REPOINT = "drharness.deployment.repoint:repoint"
 
 
 def promote(context: Context) -> dict[str, Any]:
@@ -30,14 +33,20 @@ def promote(context: Context) -> dict[str, Any]:
 
 
 def unblock(context: Context) -> dict[str, Any]:
-    """Delete the guide's rule for the own Framework; proven by connections from those VMs.
+    """Delete the guide's rule for the Framework to come; proven by connections from its VMs.
 
-    They are powered on with their services held, so that nothing of the Framework starts yet.
+    They are powered on with their services held, so that nothing of the Framework starts yet. Every
+    other Framework is shut out: it may be one that worked on this database until now.
     """
-    subnet = addresses.subnet(context.topology.number(context.to), "framework")
-    changed = context.operations.set_firewall(context.to, unblock=[subnet])
-    target = (context.topology.dbms(context.to).address, addresses.POSTGRES_PORT)
-    vms = [vm.id for vm in context.topology.vms_of(context.to, "framework")]
+    region, framework = context.database, context.framework
+    others = [r for r in context.topology.regions if r != framework]
+    shut = shut_out(context, region, *others)["blocked"]
+    subnet = addresses.subnet(context.topology.number(framework), "framework")
+    changed = [*shut, *context.operations.set_firewall(region, unblock=[subnet])]
+    target = (context.topology.dbms(region).address, addresses.POSTGRES_PORT)
+    vms = [vm.id for vm in context.topology.vms_of(framework, "framework")]
+    if context.options.framework == "stay":  # what is off there is not what this is about
+        vms = context.vms(framework, "framework")
     held = [vm for vm in vms if not context.operations.is_on(vm)]
     context.operations.power_on(*held, hold=True, cause="unblock", managed=True)
     seen: dict[str, str] = {}
@@ -48,11 +57,21 @@ def unblock(context: Context) -> dict[str, Any]:
 
     wait_until(
         is_open,
-        f"the database of {context.to} open to its Framework",
+        f"the database of {region} open to the Framework of {framework}",
         timeout=context.topology.profile.d,
         describe=lambda: str(seen),
     )
     return {"commands": changed, "reach": seen}
+
+
+def repoint(context: Context) -> dict[str, Any]:
+    """Tell the Framework's Configuration Servers, those that are off apart, which database counts.
+
+    They read it at each attempt to get the writer lock; seen in what their files say now.
+    """
+    vms = context.vms(context.framework, "framework")
+    told = {"address": context.topology.dbms(context.database).address}
+    return {vm: context.operations.machine(vm).call(_REPOINT, told) for vm in vms}
 
 
 def start_framework(context: Context) -> dict[str, Any]:
@@ -60,7 +79,10 @@ def start_framework(context: Context) -> dict[str, Any]:
     operations, limit = context.operations, context.topology.profile.rto_bound
     vms = [vm.id for vm in context.topology.vms_of(context.to, "framework")]
     operations.power_on(*vms, cause="start-framework", managed=True)
-    seen = operations.set_roles(context.to, timeout=limit)
+    operations.framework = context.to
+    if context.options.database == "move":  # it may have worked on another one since it was cloned
+        repoint(context)
+    seen = operations.set_roles(context.to, timeout=limit, database=context.database)
     return {server: _place(status) for server, status in seen.items()}
 
 
@@ -103,7 +125,7 @@ def flush(context: Context) -> dict[str, Any]:
 def reconnect(context: Context) -> dict[str, Any]:
     """Every living proxy works against the new master, and a change goes through each region."""
     operations, profile = context.operations, context.topology.profile
-    epoch = operations.database_status(context.to)["epoch"]
+    epoch = operations.database_status(context.database)["epoch"]
     wanted = {"mode": "normal", "epoch": epoch}
     limit = profile.rto_bound + profile.ttl
     hosts = context.reachable("application")
