@@ -211,7 +211,7 @@ class Scenario:
     """A row of the table.
 
     :ivar play: what happens
-    :ivar allowed: ids of checks that may find something, for that is what was broken
+    :ivar allowed: findings that are right, as verdict and id of the check, ``UNKNOWN S13``
     :ivar modes: replication modes in which it makes sense
     """
 
@@ -249,7 +249,8 @@ def _components() -> Iterator[Scenario]:
         yield Scenario(f"vm-frozen {what}", heals(VmFrozen(what)))
 
 
-_NOT_READ = frozenset({"S13", "D1", "D2", "D3"})  # no database is left to read back from: UNKNOWN
+# No database is left to read back from.
+_NOT_READ = frozenset({"UNKNOWN S13", "UNKNOWN D1", "UNKNOWN D2", "UNKNOWN D3"})
 
 
 def _machines() -> Iterator[Scenario]:
