@@ -303,7 +303,7 @@ def _networks() -> Iterator[Scenario]:
     yield Scenario("standby-cut for long then region-down", late)
     for line in (Delay(), Loss(), Rate()):
         yield Scenario(_kebab(line), heals(line))
-        yield Scenario(f"{_kebab(line)}, region-down, failover", fails_over(line, DOWN))
+        yield Scenario(f"{_kebab(line)}, region-down, failover", fails_over(line, DOWN, may=_GATED))
 
 
 _GATED = ("ok", "refused")  # above the lag limit it refuses
@@ -321,7 +321,8 @@ def _names() -> Iterator[Scenario]:
     yield Scenario("dns-down never healed", stays(DnsDown()))
     for how in ("power", "process"):
         play = fails(DnsDown(how=how), DOWN)
-        yield Scenario(f"dns-down {how}, region-down, failover, never healed", play)
+        name = f"dns-down {how}, region-down, failover, never healed"
+        yield Scenario(name, play, _NOT_READ)
     for how, seconds in (("floor", 60.0), ("cap", 0.0), ("forever", 60.0), ("serve-stale", 60.0)):
         fault = ResolverPolicy("region2.application", how, seconds)
         yield Scenario(f"resolver-policy {how}", heals(fault))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from drharness.checks import Verdict, judge
 from drharness.checks.epochs import Log, epoch_order
 from drharness.history import History
-from drharness.kernel import clock
 from tests.checks.story import (
     MASTER,
     NEW,
@@ -161,6 +162,6 @@ def test_a_minute_of_a_drill_is_judged_by_all_checks_within_two_seconds() -> Non
             how: Data = {"type": "ok", "epoch": OLD, "seq": story.seq - 1, "mode": "normal"}
             story.op(t + shift, "read", via=PROXY["region2"], key="app/none", val=None, **how)
     history = history_of(story.done())
-    started = clock.now()
+    started = sum(os.times()[:2])  # of the processor: what others do on this machine is theirs
     judge(history)
-    assert clock.now() - started < 2.0
+    assert sum(os.times()[:2]) - started < 2.0

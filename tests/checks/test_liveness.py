@@ -345,3 +345,19 @@ def test_a_controller_that_dies_in_a_procedure_is_no_later_disturbance(struck: f
     assert recovery.seconds == pytest.approx(2.06)
     for result in judge(history, invariants=["L1", "L3", "D1"]).results:
         assert result.verdict is Verdict.PASS, result.findings
+
+
+@pytest.mark.parametrize(("slow", "verdict"), [(True, Verdict.PASS), (False, Verdict.FAIL)])
+def test_writes_that_are_slow_have_not_stopped(slow: bool, verdict: Verdict) -> None:
+    """After the bound three are given up, while those begun before are still acknowledged."""
+    story = drill()
+    story.events = [e for e in story.events if e["t"] < ns(4.5) or e["kind"] != "op"]
+    for t in steps_of(10.0, 10.6, 0.1):
+        story.write(t, PROXY["region2"], epoch=NEW, took=2.0 if slow else 0.1)
+    err = {"cls": "timeout", "sqlstate": "", "text": "no answer", "notices": []}
+    for t in (10.61, 10.62, 10.63):
+        how = {"type": "info", "err": err}
+        story.op(t, "create", via=PROXY["region2"], took=2.0, **how)
+    story.write(12.7, PROXY["region2"], epoch=NEW)
+    story.add(13.0, "end")
+    assert _result(story.done(), "L1").verdict is verdict

@@ -265,7 +265,10 @@ def judged_regions(history: History, episode: Episode, *, since: int, until: int
 
 
 def _clients_ended(history: History, region: str, since: int, until: int) -> bool:
-    """Whether every Application VM lost its power after traffic began, and none wrote again."""
+    """Whether every Application VM lost its power after traffic began, and no client began anew.
+
+    A procedure's own canary is no client: it is written when all is done.
+    """
     begun = min((e.t for e in history.of_kind("traffic") if e["type"] == "start"), default=since)
     for vm in history.topology.vms_of(region, "application"):
         offs = [
@@ -274,7 +277,8 @@ def _clients_ended(history: History, region: str, since: int, until: int) -> boo
         if not offs:
             return False
         src = f"{vm.id}."
-        if any(w.proc.startswith(src) and max(offs) < w.invoked <= until for w in history.writes):
+        after = [w for w in history.writes if max(offs) < w.invoked <= until]
+        if any(w.proc.startswith(src) and not w.events[0].get("canary") for w in after):
             return False
     return True
 

@@ -67,21 +67,24 @@ def outage_end(history: History, region: str, *, since: int, until: int) -> int:
 def outages(history: History, writes: Iterable[Operation]) -> list[list[Operation]]:
     """The rows of three or more of these writes that fail, over more than eps.
 
-    A write without any completion ends a row, for it proves nothing. Time in which the host stood
-    still does not count.
+    A write without any completion ends a row, for it proves nothing. Neither time in which the host
+    stood still counts, nor that in which writes begun before were acknowledged: slow is not gone.
     """
+    ordered = sorted(writes, key=lambda w: w.invoked)
     rows: list[list[Operation]] = [[]]
-    for w in sorted(writes, key=lambda w: w.invoked):
+    for w in ordered:
         if answered(w) or w.is_open:
             rows.append([])
         else:
             rows[-1].append(w)
-    return [row for row in rows if len(row) >= 3 and _is_long(history, row)]
+    return [row for row in rows if len(row) >= 3 and _is_long(history, row, ordered)]
 
 
-def _is_long(history: History, row: Sequence[Operation]) -> bool:
-    lasted = row[-1].done - row[0].invoked
-    return lasted - stalled(history, row[0].invoked, row[-1].done) > ns(history.profile.eps)
+def _is_long(history: History, row: Sequence[Operation], tried: Iterable[Operation]) -> bool:
+    last = row[-1]
+    late = (w.done for w in tried if w.type == "ok" and w.invoked <= last.invoked)
+    begin = max([row[0].invoked, *(t for t in late if t < last.done)])
+    return last.done - begin - stalled(history, begin, last.done) > ns(history.profile.eps)
 
 
 def read_back(history: History, write: Operation) -> Operation | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drharness.deployment.operations import Operations
+from drharness.errors import WaitTimeout
 from drharness.faults import servers
 from drharness.faults.model import Breakage, Fault, Seen
 from drharness.faults.probes import powered
@@ -15,6 +17,7 @@ from drharness.kernel.waiting import wait_until
 _DIRECTORY = "/var/lib"
 _MORE = 256 << 10  # bytes that must not find room; what is removed meanwhile leaves some
 _HEAL_S = 5.0
+_FULL_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class DiskFull(Fault):
                     servers.start_again(operations, region)
 
         return Breakage(
-            look=lambda _patient: _write(operations, names, left),
+            look=lambda patient: (_write if patient else _filled)(operations, names, left),
             apply=lambda: _fill(operations, names, left),
             undo=undo,
             targets=names,
@@ -68,6 +71,21 @@ def _write(operations: Operations, vms: Sequence[str], left: int) -> Seen:
         )
         for vm in vms
     }
+
+
+def _filled(operations: Operations, vms: Sequence[str], left: int) -> Seen:
+    """What is seen once it is full: a database that ends for want of room leaves some."""
+    seen: dict[str, str] = {}
+
+    def full() -> bool:
+        seen.update(_write(operations, vms, left))
+        if "ok" in seen.values():
+            _fill(operations, vms, left)
+        return "ok" not in seen.values()
+
+    with contextlib.suppress(WaitTimeout):  # then the proof is missing, and says where
+        wait_until(full, "no room left", timeout=_FULL_S)
+    return seen
 
 
 def _fill(operations: Operations, vms: Sequence[str], left: int) -> None:
