@@ -98,7 +98,7 @@ def test_help_names_every_command_with_examples_and_codes() -> None:
     done = drharness("--help")
     assert done.returncode == 0
     for text in (
-        "drill   Deploy, break, run a procedure, judge; live.",
+        "drill     Deploy, break, run a procedure, judge; live.",
         "check   Judge a recorded history again, offline.",
         "doctor  Say whether deployments can run here, or the way out.",
         "drharness drill full-failover --fault regions-cut --replication async",

@@ -52,3 +52,17 @@ def test_a_region_that_returns_open_is_a_second_master(tmp_path: Path) -> None:
     with deploy(Topology.guide(return_fence="none"), evidence_dir=tmp_path) as d:
         verdict = returning(d, "")
     assert {"S1", "S3"} <= failed(verdict), str(verdict)
+
+
+def test_a_former_primary_that_came_back_is_not_promoted_again(deployment: Deployment) -> None:
+    """It is writable and answers, but it is behind: taking it would lose all since then."""
+    with deployment.traffic():
+        deployment.inject(DOWN)
+        assert deployment.run(FAILOVER).ok
+        deployment.heal()
+        deployment.operations.database("region1", "server:wait_accepting", timeout=10.0)
+        back = deployment.run(procedures.full_failover(to="region1"))
+    assert (back.status, back.step) == ("refused", "preflight")
+    assert "it was the primary on timeline 1" in back.text
+    assert deployment.active == "region2"
+    assert deployment.operations.canary("region2", "still", deadline=5.0)["ok"]

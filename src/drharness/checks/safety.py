@@ -42,8 +42,22 @@ def one_writable_database(history: History) -> Findings:
         proof = [_session(history, s.who, both) for s in (both.one, both.two)]
         if all(proof):
             events = (*both.one.events, *both.two.events, *(e for e in proof if e))
-            findings.append(_two_writable(both, tuple(_by_place(events))))
+            events = (*events, *(e for e, _ in forced(history)))
+            findings.append(_two_writable(both, tuple(_by_place(events)), _why_forced(history)))
     return findings
+
+
+def forced(history: History) -> list[tuple[Event, str]]:
+    """Procedures that went on without proof, each with what its operator was told."""
+    return [
+        (event, f"{event['procedure']} was forced at step {step}: {why}")
+        for event in history.of_kind("plan")
+        for step, why in (event.get("forced") or {}).items()
+    ]
+
+
+def _why_forced(history: History) -> str:
+    return "".join(f"\n            {text}" for _, text in forced(history))
 
 
 def _by_place(events: tuple[Event, ...]) -> list[Event]:
@@ -63,7 +77,7 @@ def _session(history: History, region: str, both: Overlap) -> Event | None:
     return None
 
 
-def _two_writable(both: Overlap, events: tuple[Event, ...]) -> Finding:
+def _two_writable(both: Overlap, events: tuple[Event, ...], cause: str) -> Finding:
     return Finding(
         "S1",
         Verdict.FAIL,
@@ -71,7 +85,7 @@ def _two_writable(both: Overlap, events: tuple[Event, ...]) -> Finding:
         f"{both.one.who} and {both.two.who} both accepted writes, with sessions to both, "
         f"for {(both.until - both.since) / NS:.2f} s",
         events,
-        "the former active database must be fenced before another one is promoted",
+        f"the former active database must be fenced before another one is promoted{cause}",
     )
 
 
@@ -128,6 +142,7 @@ def one_master(history: History) -> Findings:
         for name, samples in servers.items()
         for span in spans(history, name, samples, claim=lambda e: e["role"] == "primary")
     ]
+    why = _why_forced(history)
     return [
         Finding(
             "S3",
@@ -136,7 +151,7 @@ def one_master(history: History) -> Findings:
             f"{both.one.who} and {both.two.who} both were, "
             f"for {(both.until - both.since) / NS:.2f} s",
             tuple(_by_place((*both.one.events, *both.two.events))),
-            "is the former active region fenced, and the dormant Framework stopped?",
+            f"is the former active region fenced, the dormant Framework stopped?{why}",
         )
         for both in overlaps(claims)
         if both.until - both.since > slack

@@ -21,6 +21,7 @@ from drharness.cli.screen import Screen
 from drharness.deployment import Deployment, deploy
 from drharness.deployment.traffic import Traffic
 from drharness.errors import DrHarnessError, WaitTimeout
+from drharness.faults import ControllerKilled
 from drharness.history import History
 from drharness.procedures import Outcome
 
@@ -93,7 +94,9 @@ def _drilled(drill: Drill, deployment: Deployment, screen: Screen) -> tuple[Outc
         task.detail = f"{traffic.rate:g} writes/s, the first {least} acknowledged"
     if drill.fault is not None:
         with screen.task(label_of(drill.fault)) as task:
-            task.detail = proof_of(deployment.inject(drill.fault).receipt)
+            guard = deployment.inject(drill.fault)
+            armed = isinstance(drill.fault, ControllerKilled)
+            task.detail = "armed" if armed else proof_of(guard.receipt)
     screen.say()
     outcome = deployment.run(drill.procedure)
     if outcome.status == "interrupted":

@@ -107,8 +107,8 @@ class Operations(Conditions):
         """
         if managed:
             self.require_management(*vms)
-        running = [vm for vm in vms if self.is_on(vm)]
         with self.requests.one():
+            running = [vm for vm in vms if self.is_on(vm)]
             self._machines.power_off(*running)
             self._record_state(running, "off", cause)
 
@@ -131,8 +131,8 @@ class Operations(Conditions):
         """
         if managed:
             self.require_management(*vms)
-        started = [vm for vm in vms if not self.is_on(vm)]
         with self.requests.one():
+            started = [vm for vm in vms if not self.is_on(vm)]
             self._cuts.power_on(vms, hold=hold)
             self._record_state(started, "on", cause)
         if self.on_boot is not None and not hold:

@@ -20,7 +20,7 @@ class ControllerKilled(Fault):
 
     The run ends there with status ``interrupted``, and the history has no end of it.
 
-    :ivar after: id of the step after which it dies; or
+    :ivar after: id of the step after which it dies (neither given: ``promote``); or
     :ivar within: id of the step while which it dies, at its request number ``call`` to a VM
     :ivar sent: that request has left and its answer is not read; false: it does not leave
     """
@@ -36,7 +36,8 @@ class ControllerKilled(Fault):
     @property
     def moment(self) -> Moment:
         """When it strikes."""
-        return Moment(self.after, self.within, self.call, self.sent)
+        after = self.after if self.after or self.within else "promote"
+        return Moment(after, self.within, self.call, self.sent)
 
     def breakage(self, operations: Operations) -> Breakage:
         """Not to be had: it strikes only when a procedure comes to that moment."""
