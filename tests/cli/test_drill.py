@@ -33,7 +33,9 @@ def _result(drilled: Drilled) -> dict[str, Any]:
 
 def test_a_passing_drill_ends_with_status_zero(passing: Drilled) -> None:
     assert (passing.done.returncode, passing.done.stderr) == (0, "")
-    assert len(passing.done.stdout.splitlines()) <= 45
+    of_a_busy_host = ("  ..  ", "note: the host kept processes waiting")
+    lines = passing.done.stdout.splitlines()
+    assert sum(not line.startswith(of_a_busy_host) for line in lines) <= 46
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -137,7 +139,7 @@ def test_json_on_standard_output_stands_alone() -> None:
     found = json.loads(done.stdout)
     assert (done.returncode, found["exit_code"], found["status"]) == (1, 1, "FAIL")
     assert found["procedures"][0]["status"] == "refused"
-    text = "the procedure was refused at step preflight: the database of region2 cannot be asked"
+    text = "the procedure was refused at step preflight: region2-dbms is powered off"
     assert text in done.stderr
 
 
