@@ -219,8 +219,12 @@ class Deployment:
         return self._judgement
 
     def _census(self, phase: str) -> None:
-        """Look around; what a fault has powered off is left alone while that is in force."""
-        census.take(self.operations, phase, held=all(g.healed for g in self._guards))
+        """Look around; what a fault has powered off is left alone while that is in force.
+
+        A run in which something ended that nobody ended proves nothing, and nobody may be there.
+        """
+        if not self.operations.lost():
+            census.take(self.operations, phase, held=all(g.healed for g in self._guards))
 
     def read_back(self) -> None:
         """Record what the database and every living proxy hold, once all are as far as it is."""
