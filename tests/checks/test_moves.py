@@ -31,7 +31,7 @@ Altered = Callable[[Context, Callable[[Context], Result]], Result]
 
 def altered(step: str, action: Altered) -> Procedure:
     """The full failover with one step's action in the hands of another one."""
-    shipped = procedures.full_failover(to="region2")
+    shipped = procedures.full_failover(to="region2", max_lag_s=60)  # the gate is not the claim
 
     def hand_over(own: Callable[[Context], Result]) -> Callable[[Context], Result]:
         return lambda context: action(context, own)
