@@ -9,15 +9,13 @@ spinner is a process that computes for ever at the same priority.
 from __future__ import annotations
 
 import collections
-import os
 import statistics
 import sys
 import tempfile
-from contextlib import ExitStack
+
+from spinners import spinning
 
 from drharness.kernel import clock, proc
-
-_SPIN = "while True: pass"
 
 
 def drill(evidence: str) -> tuple[int, float, str]:
@@ -34,10 +32,7 @@ def main() -> None:
     spinners = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     codes: collections.Counter[int] = collections.Counter()
     times = []
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as evidence:
-        for _ in range(spinners):
-            argv = [sys.executable, "-c", _SPIN]
-            stack.callback(proc.popen(argv, env=os.environ, stderr=2).kill)
+    with spinning(spinners), tempfile.TemporaryDirectory() as evidence:
         for _ in range(count):
             code, seconds, output = drill(evidence)
             codes[code] += 1

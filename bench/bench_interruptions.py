@@ -17,21 +17,20 @@ is refused or fails is done again; expected with ``boot-deny`` is that every che
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+
+from spinners import spinning
 
 from drharness import faults, procedures
 from drharness.checks import Verdict
 from drharness.deployment import Deployment, deploy
 from drharness.deployment.requests import Moment
 from drharness.errors import DrHarnessError
-from drharness.kernel import clock, proc
+from drharness.kernel import clock
 from drharness.topology import Topology
 
-_SPIN = "while True: pass"
 _NEVER = "it never came"
 _AFTER = 20  # writes acknowledged after the end
 _PROCEDURE = procedures.full_failover(to="region2")
@@ -137,10 +136,7 @@ def main() -> None:
     parser.add_argument("steps", nargs="*", metavar="STEP", default=ids)
     given = parser.parse_args()
     took = clock.Deadline(0)
-    with ExitStack() as stack:
-        for _ in range(given.spinners):
-            argv = [sys.executable, "-c", _SPIN]
-            stack.callback(proc.popen(argv, env=os.environ, stderr=2).kill)
+    with spinning(given.spinners):
         unlike = sweep(given.returns, given.steps)
     print(f"{unlike} moments did not end in PASS; {took.waited:.0f} s, {given.spinners} spinners")
     sys.exit(1 if unlike and given.returns != "none" else 0)

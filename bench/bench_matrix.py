@@ -15,19 +15,17 @@ import fnmatch
 import os
 import shutil
 import sys
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from matrix import MODES, Scenario, table
+from spinners import spinning
 
 from drharness.deployment import deploy
 from drharness.errors import DrHarnessError
 from drharness.faults import BY_NAME
-from drharness.kernel import clock, proc
+from drharness.kernel import clock
 from drharness.topology import Topology
-
-_SPIN = "while True: pass"
 
 
 @dataclass(frozen=True)
@@ -97,10 +95,7 @@ def main() -> None:
     if forgotten:
         sys.exit(f"matrix.py has no scenario of {', '.join(forgotten)}")
     started, good, count = clock.Deadline(0), 0, 0
-    with ExitStack() as stack:
-        for _ in range(given.spinners):
-            argv = [sys.executable, "-c", _SPIN]
-            stack.callback(proc.popen(argv, env=os.environ, stderr=2).kill)
+    with spinning(given.spinners):
         for scenario in rows:
             for mode in given.modes:
                 if mode in scenario.modes:

@@ -14,12 +14,12 @@ import os
 import statistics
 import sys
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
+
+from spinners import spinning
 
 from drharness.kernel import proc
 
-_SPIN = "while True: pass"
 _SLEEPERS = 40
 _SLEEP = """
 import asyncio, json, sys
@@ -39,10 +39,7 @@ asyncio.run(main(float(sys.argv[1]), 0.01))
 
 def measure(seconds: float, spinners: int) -> tuple[list[float], list[float]]:
     """Every lateness, in seconds; and the longest of each sleeper."""
-    with ExitStack() as stack:
-        for _ in range(spinners):
-            spin = proc.popen([sys.executable, "-c", _SPIN], env=os.environ, stderr=2)
-            stack.callback(spin.kill)
+    with spinning(spinners):
         argv = [sys.executable, "-c", _SLEEP, str(seconds)]
         script = " & ".join(f'"$@" >{{dir}}/{n}' for n in range(_SLEEPERS))
         with tempfile.TemporaryDirectory() as folder:
