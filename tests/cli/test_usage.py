@@ -104,8 +104,9 @@ def test_help_names_every_command_with_examples_and_codes() -> None:
     assert done.returncode == 0
     for text in (
         "drill     Deploy, break, run a procedure, judge; live.",
-        "check   Judge a recorded history again, offline.",
-        "doctor  Say whether deployments can run here, or the way out.",
+        "check     Judge a recorded history again, offline.",
+        "selftest  Plant mistakes and see that each is found by name.",
+        "doctor    Say whether deployments can run here, or the way out.",
         "drharness drill full-failover --fault regions-cut --replication async",
         "Exit codes: 0 pass, 1 fail, 2 bad usage",
     ):

@@ -59,7 +59,7 @@ def test_a_moment_that_no_procedure_comes_to_proves_nothing(deployment: Deployme
 
 
 @pytest.mark.parametrize(
-    "moment", [{}, {"after": "fence", "within": "fence"}, {"within": "fence", "call": 0}]
+    "moment", [{"after": "fence", "within": "fence"}, {"within": "fence", "call": 0}]
 )
 def test_a_bad_moment_is_named(moment: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"^(after, within|call): expected "):

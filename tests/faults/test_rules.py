@@ -208,7 +208,7 @@ def test_a_rule_nobody_knows_of_fails_unblock_by_its_effect(deployment: Deployme
         again = deployment.run(procedure)
     verdict = deployment.judge()
     assert (failed.status, failed.step) == ("fail", "unblock")
-    assert "the database of region2 open to its Framework: not within" in failed.text
+    assert "the database of region2 open to the Framework of region2: not within" in failed.text
     assert "refused" in failed.text
     assert again.ok, again.text
     assert verdict.ok, str(verdict)
