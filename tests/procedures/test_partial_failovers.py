@@ -78,7 +78,7 @@ def test_as_shipped_it_passes_and_once_more_changes_nothing(
         (DBMS, ONLY_DBMS.without("unblock"), {"P1", "L1"}),
         (FRAMEWORK, MOVE.without("fence"), {"P1"}),
     ],
-    ids=repr,
+    ids=["stay no repoint", "stay no fence", "dbms no repoint", "dbms no unblock", "move no fence"],
 )
 def test_a_slip_fails_and_is_named(
     tmp_path: Path, fault: Fault, procedure: Procedure, invariants: set[str]
