@@ -18,7 +18,7 @@ drill: setup ## lose region 1 and recover in region 2, live, then judge what hap
 
 test: ## the whole test suite, real deployments included
 	@PYTHON='$(PYTHON)' scripts/setup.sh for-tests
-	$(VENV)/python -m pytest --dr-require local $(PYTEST_ARGS)
+	$(VENV)/python -m pytest -n 2 --dist loadfile --dr-require local $(PYTEST_ARGS)
 
 selftest: setup ## plant mistakes and see that each is found by name (3 minutes)
 	$(VENV)/drharness selftest
