@@ -236,11 +236,21 @@ def test_a_second_server_does_not_take_the_control_socket(
 
 
 def test_a_socket_left_by_a_dead_server_is_replaced(
-    background: Background, zone: Zone, path: str
+    background: Background, zone: Zone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # the test's own bind() takes no long path
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
-        left.bind(path)
-    server = DnsServer(zone)
+        left.bind("c")
+    server, path = DnsServer(zone), str(tmp_path / "c")
+    background.run(server.start(control=path))
+    assert asyncio.run(control.zone(path=path))["serial"] == zone.serial
+    background.run(closing(server.close))
+
+
+def test_a_control_socket_may_have_a_longer_path_than_an_address_holds(
+    background: Background, zone: Zone, tmp_path: Path
+) -> None:
+    server, path = DnsServer(zone), str(tmp_path / ("long" * 30) / "c")
     background.run(server.start(control=path))
     assert asyncio.run(control.zone(path=path))["serial"] == zone.serial
     background.run(closing(server.close))

@@ -11,14 +11,13 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from drharness.errors import DrHarnessError, StartupFailed, UsageError
 from drharness.kernel import validate
 
 MAX_LINE = 64 << 20
-MAX_PATH = 107
 
 Verb = Callable[[dict[str, Any]], dict[str, Any]]
 """Takes the request without ``do``; raises UsageError or OSError for what cannot be done."""
@@ -73,32 +72,38 @@ class _Session(asyncio.Protocol):
 async def serve(path: str, verbs: Mapping[str, Verb]) -> Channel:
     """Listen for requests; a socket file that a dead process left is replaced.
 
-    :raises StartupFailed: the path is too long, in use by a living process, or cannot be made
+    :raises StartupFailed: the path is in use by a living process, or cannot be made
     """
-    if len(os.fsencode(path)) > MAX_PATH:
-        raise StartupFailed(f"option -control: expected at most {MAX_PATH} bytes, got {path!r}.")
-    _clear(path)
     made = Channel(verbs)
     loop = asyncio.get_running_loop()
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        made.server = await loop.create_unix_server(lambda: _Session(made), path)
+        with _short(path) as name:
+            if _answers(name):
+                raise StartupFailed(f"DNS: another process is listening on {path}: end it first.")
+            made.server = await loop.create_unix_server(lambda: _Session(made), name)
     except OSError as error:
         raise StartupFailed(f"DNS: cannot listen on {path}: {error.strerror or error}.") from error
     return made
 
 
-def _clear(path: str) -> None:
+@contextlib.contextmanager
+def _short(path: str) -> Iterator[str]:
+    """Another name of a socket's path: its own may be longer than the 107 bytes of an address."""
+    folder = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{os.path.basename(path)}"
+    finally:
+        os.close(folder)
+
+
+def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
-        except FileNotFoundError:
-            return
         except OSError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            return
-    raise StartupFailed(f"DNS: another process is listening on {path}: end it first.")
+            return False
+    return True
 
 
 def _answer(line: bytes, verbs: Mapping[str, Verb]) -> dict[str, Any]:
@@ -122,7 +127,8 @@ async def call(path: str, do: str, *, timeout: float = 5.0, **fields: Any) -> di
     """
     try:
         async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
+            with _short(path) as name:
+                reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
             try:
                 writer.write(json.dumps({"do": do, **fields}).encode() + b"\n")
                 line = await reader.readline()
