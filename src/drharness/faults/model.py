@@ -16,7 +16,7 @@ Target = tuple[str, int]
 Seen = Mapping[str, str]
 Look = Callable[[bool], Seen]
 _PATIENT_S = 2.0  # what answers does so at once; a busy machine may be slow to notice
-_IMPATIENT_S = (0.015, 0.3)  # what is dead is silent: each probe waits that long
+_IMPATIENT_S = (0.01, 0.3)  # what is dead is silent: each probe waits that long
 _LONGER = 2.0  # than all the probes took together when all was well
 
 
