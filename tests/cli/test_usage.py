@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drharness import __version__, faults, procedures
-from drharness.cli import plan
+from drharness.cli import plan, variations
+from drharness.errors import UsageError
 from drharness.faults.model import Fault
 from drharness.kernel import proc
+from drharness.procedures import Procedure
 from drharness.topology import Topology
 from tests.cli.running import SOURCE, drharness, environment
 
@@ -49,7 +53,10 @@ DRILL = ("drill", "full-failover")
         ((*DRILL, "--fence", "x"), "--fence: expected one of firewall, out-of-band, got 'x'."),
         ((*DRILL, "--max-lag", "few"), "--max-lag: expected a count of changes (0, 25), seconds"),
         ((*DRILL, "--max-lag", "5"), "--max-lag: expected seconds (2s) or bytes (64kB), got '5'."),
-        ((*DRILL, "--without", "promote", "--force"), "--max-lag: nothing is promoted by this"),
+        ((*DRILL, "--without", "promote", "--force"), "--without promote: nothing is promoted."),
+        (("drill", "dbms-failover", "--fence", "firewall"), "--fence: dbms-failover accepts "
+         "out-of-band only, got 'firewall'. Leave the option out, or choose framework-failover or "
+         "full-failover."),
         ((*DRILL, "--database", "stay"), "--database: full-failover has no choice of it, got"),
         (("drill", "framework-failover", "--database", "x"), "--database: expected one of move,"),
         ((*DRILL, "--runs", "0"), "--runs: expected a number from 1 to 1000, got 0 (int)."),
@@ -62,6 +69,46 @@ def test_bad_input_is_refused_in_one_line(args: tuple[str, ...], text: str) -> N
     assert done.stderr.startswith("error: ")
     assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def _varied(
+    name: str, without: Sequence[str] = (), database: str = "", **options: Any
+) -> Procedure:
+    slips = plan.Variation(without, database=database)
+    procedure = plan.procedure_of(name, "region2", topology=Topology.guide(), varied=slips)
+    return variations.varied(procedure, **options)
+
+
+def test_what_a_procedure_accepts_is_taken() -> None:
+    assert _varied("dbms-failover", fence="out-of-band").options.fence == "out-of-band"
+    assert _varied("dbms-failover", max_lag="2s", force=True).options.max_lag_s == 2
+    assert _varied("full-failover", fence="firewall").options.fence == "firewall"
+    assert _varied("framework-failover", fence="firewall", force=True).options.fence == "firewall"
+    assert _varied("full-failover", ("fence",), force=True).options.force  # the lag gate reads it
+
+
+@pytest.mark.parametrize(
+    ("name", "slips", "options", "text"),
+    [
+        ("full-failover", {"without": ["fence"]}, {"fence": "firewall"}, "--fence: expected step "
+         "fence, which reads it, in the procedure, got 'firewall' with --without fence. Leave one"),
+        ("full-failover", {"without": ["preflight"]}, {"max_lag": "2s"},
+         "--max-lag: expected step preflight, which reads it, in the procedure, got '2s'"),
+        ("full-failover", {"without": ["preflight", "fence"]}, {"force": True},
+         "--force: expected step preflight or fence, .*--without preflight and fence"),
+        ("dbms-failover", {"without": ["promote"]}, {"max_lag": "2s"},
+         "--max-lag: expected step promote in the procedure, got '2s' with --without promote"),
+        ("framework-failover", {"database": "stay"}, {"fence": "firewall"},
+         "--fence: framework-failover accepts it with --database move only, got 'firewall' with "
+         "--database stay: nothing is promoted. Leave one of the two out."),
+        ("framework-failover", {"database": "stay"}, {"force": True}, "--force: .* got it with"),
+    ],
+)  # fmt: skip
+def test_an_option_that_nothing_would_read_is_refused(
+    name: str, slips: dict[str, Any], options: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(UsageError, match=text):
+        _varied(name, **slips, **options)
 
 
 # One of two arguments is needed: a fault that strikes later has to be told when.

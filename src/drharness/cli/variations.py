@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 from drharness.checks.budget import limit_of
 from drharness.errors import UsageError
 from drharness.kernel import validate
-from drharness.procedures import Procedure
-from drharness.procedures.step import FENCES, Options
+from drharness.procedures import BY_NAME, Procedure
+from drharness.procedures.step import DEFAULTS, FENCES, Options
+
+# The steps that read what an option sets: without any of them it would change nothing.
+_READ_BY: Mapping[str, tuple[str, ...]] = {
+    "--fence": ("fence",),
+    "--force": ("preflight", "fence"),
+    "--max-lag": ("preflight",),
+}
 
 
 def varied(
@@ -28,7 +36,8 @@ def varied(
     :param delay: ``STEP=SECONDS`` each
     :param interrupt: the step after which the controller dies
     :param max_lag: what may be lost at most: ``2s``, or ``64kB`` of WAL
-    :raises UsageError: names the option, its value and what was expected
+    :raises UsageError: names the option, its value and what was expected; or the option would
+        change nothing in this procedure
     """
     options = _options(procedure, fence=fence, force=force, max_lag=max_lag)
     procedure = dataclasses.replace(procedure, options=options)
@@ -47,8 +56,11 @@ def _options(procedure: Procedure, *, fence: str, force: bool, max_lag: str) -> 
     changes: dict[str, Any] = {}
     if fence:
         changes["fence"] = validate.choice("--fence", fence, FENCES)
+        _has_choice_of_fence(procedure, fence)
+        _matters(procedure, "--fence", repr(fence))
     if force:
         changes["force"] = True
+        _matters(procedure, "--force", "it")
     if max_lag:
         most, unit = limit_of(max_lag, "--max-lag")
         if not unit:
@@ -56,9 +68,44 @@ def _options(procedure: Procedure, *, fence: str, force: bool, max_lag: str) -> 
         # Bytes alone: how old they are does not count.
         only_bytes = {"max_lag_s": 86400, "max_lag_bytes": int(most)}
         changes.update({"max_lag_s": most} if unit == "s" else only_bytes)
-    if changes and not any(step.id == "promote" for step in procedure.steps):
-        raise UsageError("--fence, --force, --max-lag: nothing is promoted by this procedure.")
+        _matters(procedure, "--max-lag", repr(max_lag))
     return dataclasses.replace(procedure.options, **changes)
+
+
+def _name(procedure: Procedure) -> str:
+    return procedure.name.replace("_", "-")
+
+
+def _has_choice_of_fence(procedure: Procedure, fence: str) -> None:
+    """A procedure without the choice has the usual fence; another one could not be carried out."""
+    able = [name for name, make in BY_NAME.items() if "fence" in signature(make).parameters]
+    if _name(procedure) not in able and fence != DEFAULTS.fence:
+        raise UsageError(
+            f"--fence: {_name(procedure)} accepts {DEFAULTS.fence} only, got {fence!r}. Leave the "
+            f"option out, or choose {' or '.join(able)}."
+        )
+
+
+def _matters(procedure: Procedure, option: str, value: str) -> None:
+    """Refuse an option that nothing would read in this procedure, with these steps left out."""
+    if procedure.options.database == "stay":
+        raise UsageError(
+            f"{option}: {_name(procedure)} accepts it with --database move only, got {value} with "
+            "--database stay: nothing is promoted. Leave one of the two out."
+        )
+    ids = {step.id for step in procedure.steps}
+    if "promote" not in ids:
+        raise UsageError(
+            f"{option}: expected step promote in the procedure, got {value} with --without "
+            "promote: nothing is promoted. Leave one of the two out."
+        )
+    readers = _READ_BY[option]
+    if not ids.intersection(readers):
+        steps = " or ".join(readers)
+        raise UsageError(
+            f"{option}: expected step {steps}, which reads it, in the procedure, got {value} "
+            f"with --without {' and '.join(readers)}. Leave one of them out."
+        )
 
 
 def _seconds(text: str, seconds: str) -> float:
