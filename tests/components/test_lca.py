@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from drharness.components import client
 from drharness.components.link import Refused
+from drharness.components.messages import ApplicationRegistered, RegisterApplication
+from drharness.topology.addresses import LCA_PORT
 from tests.components.environment import World, play, until
 
 VM = "region1-framework-p"
@@ -121,6 +124,27 @@ def test_an_unknown_application_is_named_in_the_refusal(tmp_path: Path) -> None:
             await client.set_mode("scs", "primary", host=world.address(VM))
 
     play(tmp_path, scenario)
+
+
+def test_a_message_that_comes_while_the_agent_ends_starts_nothing(tmp_path: Path) -> None:
+    errors: list[str] = []
+
+    async def scenario(world: World) -> None:
+        await running(world)
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: errors.append(f"{context['message']}: {context.get('exception')}")
+        )
+        link = await world.link(VM, LCA_PORT)
+        register = RegisterApplication("configserver", 1, "Running", "backup")
+        request = link.request(register, ApplicationRegistered, timeout=30.0)
+        asked = asyncio.create_task(request)
+        await asyncio.sleep(0)  # it is written, and read in the next turn of the loop,
+        world.children[LCA].kill(15)  # in which the agent cancels its jobs, before it closes links
+        await asyncio.wait([asked])
+        assert len(world.logged("configserver registered")) == 2
+
+    play(tmp_path, scenario)
+    assert errors == []
 
 
 def test_a_component_that_cannot_start_is_tried_again(tmp_path: Path) -> None:

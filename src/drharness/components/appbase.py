@@ -69,10 +69,19 @@ class App(wire.Quiet):
         finally:
             self._close()
 
-    def spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a job beside the others; its failure ends the component."""
+    def spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        """Run a job beside the others; its failure ends the component.
+
+        :return: its end; cancelled if the component is ending, which begins nothing any more
+        """
         assert self._tasks is not None, "the component is not running"
-        return self._tasks.create_task(job)
+        try:
+            return self._tasks.create_task(job)
+        except RuntimeError:  # the others are being cancelled, and links are still open meanwhile
+            job.close()
+            never = asyncio.get_running_loop().create_future()
+            never.cancel()
+            return never
 
     async def listen(self, port: int, handler: wire.Handler) -> None:
         """Accept links on a port; they end with the component."""
