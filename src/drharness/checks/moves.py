@@ -13,6 +13,7 @@ from drharness.checks.rpo import lost_writes
 from drharness.checks.spans import spans
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
+from drharness.history.lsn import position
 from drharness.history.records import Operation, Plan, Step
 from drharness.history.view import NS, History
 
@@ -167,14 +168,8 @@ def _proven_lag(history: History, plan: Plan, step: Step) -> tuple[int, tuple[Ev
     if not old or not after:
         return 0, ()
     last = max(old, key=lambda e: e.t)
-    had = max(_position(after[0].get(name)) for name in ("recv", "replay", "cur"))
-    return max(0, _position(last["cur"]) - had), (last, after[0])
-
-
-def _position(lsn: str | None) -> int:
-    """An LSN, ``0/3000CE0``, as a number of bytes; none is 0."""
-    high, _, low = (lsn or "0/0").partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
+    had = max(position(after[0].get(name)) for name in ("recv", "replay", "cur"))
+    return max(0, position(last["cur"]) - had), (last, after[0])
 
 
 def reruns_converge(history: History) -> Findings:

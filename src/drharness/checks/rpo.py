@@ -7,6 +7,7 @@ from typing import Any
 
 from drharness.checks.episodes import episodes
 from drharness.checks.models import acked, database_final
+from drharness.history.lsn import position
 from drharness.history.records import Operation, Plan
 from drharness.history.view import NS, History
 
@@ -83,12 +84,6 @@ def measure(history: History) -> Rpo | None:
         broken = [e.t_fail for e in disturbances if e.until >= first]
         seconds = (max(last, *broken[:1]) - first) / NS if broken else (last - first) / NS
     return Rpo(tuple(lost), seconds, _wal_bytes(history))
-
-
-def position(lsn: str) -> int:
-    """A log sequence number ``16/B374D848`` as bytes from the beginning of the WAL."""
-    high, _, low = lsn.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
 
 
 def _wal_bytes(history: History) -> int | None:

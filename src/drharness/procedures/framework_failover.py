@@ -10,6 +10,7 @@ from typing import Any
 
 from drharness.deployment.operations import NOT_YET
 from drharness.errors import DrHarnessError, UsageError, WaitTimeout
+from drharness.history.lsn import position
 from drharness.kernel.waiting import wait_until
 from drharness.procedures import fence as fencing
 from drharness.procedures import lag, preflight, servers, steps
@@ -90,7 +91,7 @@ def _drained(context: Context) -> str:
     old = lag.old_primary(context)
     if old is None or not old["writable"]:
         return "nothing: the old database does not answer"
-    end, operations = lag.position(old["cur"]), context.operations
+    end, operations = position(old["cur"]), context.operations
     try:
         wait_until(
             lambda: lag.received(operations.database_status(context.to)) >= end,

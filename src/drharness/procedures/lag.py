@@ -12,6 +12,7 @@ from typing import Any
 
 from drharness.errors import DrHarnessError
 from drharness.history.event import Data
+from drharness.history.lsn import position
 from drharness.history.view import NS
 from drharness.kernel import clock
 from drharness.kernel.waiting import scaled
@@ -39,12 +40,6 @@ class Lag:
     sync: bool
     strays: tuple[str, ...]
     source: str
-
-
-def position(lsn: str | None) -> int:
-    """An LSN, ``0/3000CE0``, as a number of bytes; none is 0."""
-    high, _, low = (lsn or "0/0").partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
 
 
 def received(status: Mapping[str, Any]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drharness.errors import DrHarnessError, Unmanaged, WaitTimeout
+from drharness.history.lsn import position
 from drharness.kernel.waiting import wait_until
 from drharness.procedures import lag
 from drharness.procedures.step import Context, StepRefused
@@ -62,7 +63,7 @@ def _not_overtaken(context: Context, status: Mapping[str, Any]) -> None:
 
 
 def _all_replayed(status: Mapping[str, Any]) -> bool:
-    return not status["in_recovery"] or lag.position(status["replay"]) >= lag.received(status)
+    return not status["in_recovery"] or position(status["replay"]) >= lag.received(status)
 
 
 def _standby_ready(context: Context) -> dict[str, Any]:
