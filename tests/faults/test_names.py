@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from drharness import faults, procedures
-from drharness.checks.verdict import Judgement
 from drharness.deployment import Deployment, deploy
 from drharness.deployment.operations import Operations
 from drharness.dns.cache import MAX_TTL
@@ -39,11 +38,6 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
     """A deployment of the test's own."""
     with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
         yield d
-
-
-def failed(verdict: Judgement) -> set[str]:
-    """Ids of the invariants that failed."""
-    return {f.invariant for f in verdict.findings if str(f.verdict) == "FAIL"}
 
 
 def ask_server(d: Deployment) -> str:
@@ -242,4 +236,4 @@ def test_without_a_flush_what_a_resolver_keeps_is_an_outage(deployment: Deployme
         outcome = deployment.run(procedure)
     verdict = deployment.judge()
     assert outcome.step == "reconnect"
-    assert {"P1", "L1"} <= failed(verdict), str(verdict)
+    assert {"P1", "L1"} <= set(verdict.failed), str(verdict)

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from drharness.checks.verdict import Judgement
 from drharness.deployment import Deployment
 from drharness.history.records import Operation
-
-
-def failed(verdict: Judgement) -> set[str]:
-    """Ids of the invariants that failed."""
-    return {f.invariant for f in verdict.findings if str(f.verdict) == "FAIL"}
 
 
 def writes_since(d: Deployment, t: int, kind: str) -> list[Operation]:

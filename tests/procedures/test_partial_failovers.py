@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from drharness import faults, procedures
-from drharness.checks.verdict import Judgement
 from drharness.deployment import Deployment, deploy
 from drharness.errors import UsageError
 from drharness.faults.model import Fault
@@ -23,11 +22,6 @@ DBMS = faults.VmDown("active.dbms")
 MOVE = procedures.framework_failover(to="region2")
 STAY = procedures.framework_failover(to="region2", database="stay")
 ONLY_DBMS = procedures.dbms_failover(to="region2")
-
-
-def failed(verdict: Judgement) -> set[str]:
-    """Ids of the invariants that failed."""
-    return {f.invariant for f in verdict.findings if str(f.verdict) == "FAIL"}
 
 
 def master(d: Deployment, region: str) -> tuple[str, str]:
@@ -88,7 +82,7 @@ def test_a_slip_fails_and_is_named(
             d.inject(fault)
             d.run(procedure)
         verdict = d.judge()
-    assert failed(verdict) >= invariants, str(verdict)
+    assert set(verdict.failed) >= invariants, str(verdict)
 
 
 @pytest.mark.slow

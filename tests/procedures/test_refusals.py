@@ -11,7 +11,7 @@ import pytest
 from drharness import faults, procedures
 from drharness.deployment import Deployment, deploy
 from drharness.topology import Topology
-from tests.procedures.drills import failed, state_of, writes_since
+from tests.procedures.drills import state_of, writes_since
 
 DOWN = faults.RegionDown("region1")
 CUT = faults.RegionsCut("region1", "region2")
@@ -118,7 +118,7 @@ def test_a_forced_failover_without_a_fence_makes_two_primaries(
     end = deployment.history.plans[0].events[-1]
     assert "no proof that region1-dbms is off" in end["forced"]["fence"]
     verdict = deployment.judge()
-    assert {"S1", "S3"} <= failed(verdict), str(verdict)
+    assert {"S1", "S3"} <= set(verdict.failed), str(verdict)
 
 
 def test_a_fence_by_firewall_works_where_the_old_database_can_be_reached(

@@ -11,7 +11,6 @@ from drharness import faults, procedures
 from drharness.checks.verdict import Judgement
 from drharness.deployment import Deployment, deploy
 from drharness.topology import Topology
-from tests.procedures.drills import failed
 
 DOWN = faults.RegionDown("region1")
 FAILOVER = procedures.full_failover(to="region2")
@@ -51,7 +50,7 @@ def test_a_region_that_returns_shut_out_does_no_harm(deployment: Deployment, bef
 def test_a_region_that_returns_open_is_a_second_master(tmp_path: Path) -> None:
     with deploy(Topology.guide(return_fence="none"), evidence_dir=tmp_path) as d:
         verdict = returning(d, "")
-    assert {"S1", "S3"} <= failed(verdict), str(verdict)
+    assert {"S1", "S3"} <= set(verdict.failed), str(verdict)
 
 
 def test_a_former_primary_that_came_back_is_not_promoted_again(deployment: Deployment) -> None:
