@@ -12,13 +12,14 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from functools import partial
+
+from drharness.engines.agent import nlmsg
+from drharness.engines.agent.nlmsg import ACK, APPEND, CREATE, EXCLUSIVE, REQUEST, attribute
 
 HOWS = ("drop", "reject", "reset")
 
-_NETFILTER = 12  # NETLINK_NETFILTER
 _TIMEOUT_S = 5.0
-_REQUEST, _ACK, _EXCLUSIVE, _CREATE, _APPEND = 0x001, 0x004, 0x200, 0x400, 0x800
-_ERROR = 2
 _BEGIN, _END, _SUBSYSTEM = 0x10, 0x11, 10
 _NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _NEW_RULE = 0, 2, 3, 6
 _NESTED = 0x8000
@@ -31,14 +32,7 @@ _TCP, _ICMP = 6, 1
 _UNREACHABLE = b"\3"  # ICMP type, and the code of "port unreachable"
 _RST = b"\4"
 
-
-def _attribute(kind: int, value: bytes | str | int) -> bytes:
-    if isinstance(value, str):
-        value = value.encode() + b"\0"
-    elif isinstance(value, int):
-        value = struct.pack(">I", value)
-    length = 4 + len(value)
-    return struct.pack("=HH", length, kind) + value + b"\0" * (-length % 4)
+_attribute = partial(attribute, order=">")
 
 
 def _nest(kind: int, *parts: bytes) -> bytes:
@@ -127,13 +121,13 @@ class Filters:
         place = (_attribute(1, _LOCAL_IN), _attribute(2, _signed(_BEFORE_IPTABLES)))
         chain = _attribute(1, name) + _attribute(3, "input") + _nest(4, *place)
         requests = [
-            (_NEW_TABLE, _EXCLUSIVE, _attribute(1, name)),
+            (_NEW_TABLE, EXCLUSIVE, _attribute(1, name)),
             (_NEW_CHAIN, 0, chain + _attribute(7, "filter")),
         ]
         for expressions in _rules(source, port, how, answers=answers):
             rule = _attribute(1, name) + _attribute(2, "input") + _nest(4, expressions)
-            requests.append((_NEW_RULE, _APPEND, rule))
-        self._batch(f"filter {name}", [(kind, _CREATE | f, body) for kind, f, body in requests])
+            requests.append((_NEW_RULE, APPEND, rule))
+        self._batch(f"filter {name}", [(kind, CREATE | f, body) for kind, f, body in requests])
 
     def remove(self, name: str) -> bool:
         """Remove a filter. False: there is none, for the VM was powered off since."""
@@ -145,14 +139,14 @@ class Filters:
 
     def _batch(self, what: str, requests: Sequence[tuple[int, int, bytes]]) -> None:
         """Do all of it or nothing."""
-        parts = [_message(_BEGIN, _REQUEST, 0, b"", family=0, extra=_SUBSYSTEM)]
+        parts = [_message(_BEGIN, REQUEST, 0, b"", family=0, extra=_SUBSYSTEM)]
         for number, (kind, flags, body) in enumerate(requests, start=1):
-            kind, flags = kind | _SUBSYSTEM << 8, flags | _REQUEST | _ACK
+            kind, flags = kind | _SUBSYSTEM << 8, flags | REQUEST | ACK
             parts.append(_message(kind, flags, number, body, family=socket.AF_INET, extra=0))
-        parts.append(_message(_END, _REQUEST, 0, b"", family=0, extra=_SUBSYSTEM))
+        parts.append(_message(_END, REQUEST, 0, b"", family=0, extra=_SUBSYSTEM))
         link = self._open()
         link.send(b"".join(parts))
-        error = next((e for e in _answers(link, len(requests)) if e), 0)
+        error = next((e for _, e in nlmsg.acknowledgements(link, len(requests)) if e), 0)
         if error:
             self._link = None  # answers to the rest of the batch may still come
             raise OSError(error, f"{what}: {os.strerror(error)}")
@@ -161,7 +155,7 @@ class Filters:
         """The socket, kept: closing it waits until the kernel freed what was removed (15 ms)."""
         if self._link is None:
             kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-            self._link = socket.socket(socket.AF_NETLINK, kind, _NETFILTER)
+            self._link = socket.socket(socket.AF_NETLINK, kind, nlmsg.NETFILTER)
             self._link.settimeout(_TIMEOUT_S)
             self._link.bind((0, 0))
         return self._link
@@ -172,18 +166,4 @@ def _signed(number: int) -> bytes:
 
 
 def _message(kind: int, flags: int, number: int, body: bytes, *, family: int, extra: int) -> bytes:
-    content = struct.pack(">BBH", family, 0, extra) + body
-    return struct.pack("=IHHII", 16 + len(content), kind, flags, number, 0) + content
-
-
-def _answers(link: socket.socket, count: int) -> Iterator[int]:
-    """The errno of each request, 0 if it was done; stops after the last."""
-    seen = 0
-    while seen < count:
-        data, offset = link.recv(65536), 0
-        while offset < len(data):
-            length, kind = struct.unpack_from("=IH", data, offset)
-            if kind == _ERROR:
-                seen += 1
-                yield -struct.unpack_from("=i", data, offset + 16)[0]
-            offset += (length + 3) & ~3
+    return nlmsg.message(kind, flags, number, struct.pack(">BBH", family, 0, extra) + body)

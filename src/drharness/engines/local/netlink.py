@@ -13,11 +13,19 @@ import socket
 import struct
 from types import TracebackType
 
-REQUEST, ACK, REPLACE, CREATE = 0x001, 0x004, 0x100, 0x400
-EXCLUSIVE = 0x200
+from drharness.engines.agent.nlmsg import (
+    ACK,
+    CREATE,
+    EXCLUSIVE,
+    REPLACE,
+    REQUEST,
+    acknowledgements,
+    attribute,
+    message,
+)
+
 _NEWLINK, _DELLINK, _NEWADDR, _DELADDR, _NEWROUTE = 16, 17, 20, 21, 24
 _NEWRULE, _DELRULE, _NEWQDISC, _DELQDISC = 32, 33, 36, 37
-_ERROR = 2
 _IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_NAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 10, 18, 28
 _BLACKHOLE_RULE = 6
@@ -30,15 +38,6 @@ _SOURCE_OFFSET = 12  # of the source address in an IPv4 header
 _BURST_S, _BURST = 0.01, 16_000  # what may pass at once: bytes of that time, or that many
 _QUEUE_S, _QUEUE = 0.1, 80_000  # what may wait, likewise; more than one segment of 64 KiB
 ABSENT = (errno.ENOENT, errno.EINVAL)  # removing what is not there
-
-
-def _attribute(kind: int, value: bytes | str | int) -> bytes:
-    if isinstance(value, str):
-        value = value.encode() + b"\0"
-    elif isinstance(value, int):
-        value = struct.pack("=I", value)
-    length = 4 + len(value)
-    return struct.pack("=HH", length, kind) + value + b"\0" * (-length % 4)
 
 
 def _link(index: int = 0, *, up: bool | None = None) -> bytes:
@@ -86,24 +85,12 @@ class Netlink:
         :raises OSError: names the request that failed
         """
         queue, self._queue = self._queue, []
-        batch = b"".join(
-            struct.pack("=IHHII", 16 + len(body), kind, flags, number, 0) + body
-            for number, (_, kind, flags, body) in enumerate(queue)
-        )
-        self._socket.send(batch)
-        acknowledged, failure = 0, None
-        while acknowledged < len(queue):
-            data, offset = self._socket.recv(65536), 0
-            while offset < len(data):
-                length, kind, _, number, _ = struct.unpack_from("=IHHII", data, offset)
-                if kind == _ERROR:
-                    acknowledged += 1
-                    error = -struct.unpack_from("=i", data, offset + 16)[0]
-                    if error and error not in ignore and failure is None:
-                        failure = OSError(error, f"{queue[number][0]}: {os.strerror(error)}")
-                offset += (length + 3) & ~3
-        if failure is not None:
-            raise failure
+        batch = (message(kind, flags, n, body) for n, (_, kind, flags, body) in enumerate(queue))
+        self._socket.send(b"".join(batch))
+        answers = list(acknowledgements(self._socket, len(queue)))
+        for number, error in answers:
+            if error and error not in ignore:
+                raise OSError(error, f"{queue[number][0]}: {os.strerror(error)}")
 
     def set_link(self, index: int, *, up: bool) -> None:
         """Bring an interface up or down."""
@@ -112,11 +99,11 @@ class Netlink:
     def add_bridge(self, name: str, mac: bytes) -> None:
         """A bridge, up. Without a MAC of its own it would take the lowest of its ports', and so
         change whenever a VM is powered on: its neighbours would talk to nobody for seconds."""
-        info = _attribute(_IFLA_LINKINFO, _attribute(1, "bridge"))
+        info = attribute(_IFLA_LINKINFO, attribute(1, "bridge"))
         self._add(
             f"bridge {name}",
             _NEWLINK,
-            _link(up=True) + _attribute(_IFLA_NAME, name) + _attribute(_IFLA_ADDRESS, mac) + info,
+            _link(up=True) + attribute(_IFLA_NAME, name) + attribute(_IFLA_ADDRESS, mac) + info,
             CREATE | EXCLUSIVE,
         )
 
@@ -125,16 +112,16 @@ class Netlink:
         # The peer must not be up at creation: ENOTCONN.
         other = (
             _link()
-            + _attribute(_IFLA_NAME, peer)
-            + _attribute(_IFLA_NET_NS_FD, peer_namespace)
-            + _attribute(_IFLA_ADDRESS, mac)
+            + attribute(_IFLA_NAME, peer)
+            + attribute(_IFLA_NET_NS_FD, peer_namespace)
+            + attribute(_IFLA_ADDRESS, mac)
         )
-        info = _attribute(1, "veth") + _attribute(2, _attribute(1, other))
+        info = attribute(1, "veth") + attribute(2, attribute(1, other))
         body = (
             _link(up=True)
-            + _attribute(_IFLA_NAME, name)
-            + _attribute(_IFLA_MASTER, bridge)
-            + _attribute(_IFLA_LINKINFO, info)
+            + attribute(_IFLA_NAME, name)
+            + attribute(_IFLA_MASTER, bridge)
+            + attribute(_IFLA_LINKINFO, info)
         )
         self._add(f"veth {name}", _NEWLINK, body, CREATE | EXCLUSIVE)
 
@@ -156,7 +143,7 @@ class Netlink:
     def _address(index: int, address: str, prefix: int) -> bytes:
         packed = socket.inet_aton(address)
         head = struct.pack("=BBBBi", socket.AF_INET, prefix, 0, 0, index)
-        return head + _attribute(2, packed) + _attribute(1, packed)
+        return head + attribute(2, packed) + attribute(1, packed)
 
     def add_default_route(self, gateway: str, index: int) -> None:
         """The default route through ``gateway``."""
@@ -164,7 +151,7 @@ class Netlink:
         self._add(
             f"default route {gateway}",
             _NEWROUTE,
-            body + _attribute(5, socket.inet_aton(gateway)) + _attribute(4, index),
+            body + attribute(5, socket.inet_aton(gateway)) + attribute(4, index),
             CREATE | EXCLUSIVE,
         )
 
@@ -177,7 +164,7 @@ class Netlink:
         body = struct.pack(
             "=BBBBBBBBI", socket.AF_INET, int(dst_len), int(src_len), 0, 0, 0, 0, _BLACKHOLE_RULE, 0
         )
-        body += _attribute(1, socket.inet_aton(dst)) + _attribute(2, socket.inet_aton(src))
+        body += attribute(1, socket.inet_aton(dst)) + attribute(2, socket.inet_aton(src))
         kind, flags = (_NEWRULE, CREATE | EXCLUSIVE) if on else (_DELRULE, 0)
         self._add(f"rule {source} to {target} blackhole={on}", kind, body, flags)
 
@@ -188,7 +175,7 @@ class Netlink:
             self._add(
                 f"discard on {index}",
                 _NEWQDISC,
-                body + _attribute(1, "blackhole"),
+                body + attribute(1, "blackhole"),
                 CREATE | REPLACE,
             )
         else:
@@ -196,8 +183,8 @@ class Netlink:
 
     def add_classes(self, index: int) -> None:
         """Prepare an interface for :meth:`add_limit`; what has no limit passes as before."""
-        init = _attribute(2, struct.pack("=IIIII", 3, 10, 0, 0, 0))  # TCA_HTB_INIT, version 3
-        body = _queueing(index, _CLASSES, _ROOT) + _attribute(1, "htb") + _attribute(2, init)
+        init = attribute(2, struct.pack("=IIIII", 3, 10, 0, 0, 0))  # TCA_HTB_INIT, version 3
+        body = _queueing(index, _CLASSES, _ROOT) + attribute(1, "htb") + attribute(2, init)
         self._add(f"htb on {index}", _NEWQDISC, body, CREATE | EXCLUSIVE)
 
     def remove_classes(self, index: int) -> None:
@@ -214,20 +201,18 @@ class Netlink:
         spec = struct.pack("=BBHhHI", 0, _ETHERNET, 0, 0, 0, int(rate))
         ticks = min(0xFFFFFFFF, int(burst / rate * 1e9) >> 6)  # PSCHED_SHIFT: units of 64 ns
         options = struct.pack("=12s12sIIIII", spec, spec, ticks, ticks, _BURST, 0, 0)
-        body = _queueing(index, child, _CLASSES) + _attribute(1, "htb")
-        self._add(
-            f"class {number}", _NEWCLASS, body + _attribute(2, _attribute(1, options)), CREATE
-        )
-        waiting = _attribute(2, struct.pack("=I", max(_QUEUE, int(rate * _QUEUE_S))))
-        body = _queueing(index, (number + 1) << 16, child) + _attribute(1, "bfifo")
+        body = _queueing(index, child, _CLASSES) + attribute(1, "htb")
+        self._add(f"class {number}", _NEWCLASS, body + attribute(2, attribute(1, options)), CREATE)
+        waiting = attribute(2, struct.pack("=I", max(_QUEUE, int(rate * _QUEUE_S))))
+        body = _queueing(index, (number + 1) << 16, child) + attribute(1, "bfifo")
         self._add(f"queue {number}", _NEWQDISC, body + waiting, CREATE)
         network, bits = source.split("/")
         mask = socket.inet_aton(netmask(int(bits)))
         key = struct.pack("=4s4sii", mask, socket.inet_aton(network), _SOURCE_OFFSET, 0)
         select = struct.pack("=BBBxHHhhI", 1, 0, 1, 0, 0, 0, 0, 0) + key  # terminal, one key
-        info = _attribute(1, child) + _attribute(5, select)
+        info = attribute(1, child) + attribute(5, select)
         body = _queueing(index, 0, _CLASSES, info=_filter(number))
-        filtering = body + _attribute(1, "u32") + _attribute(2, info)
+        filtering = body + attribute(1, "u32") + attribute(2, info)
         self._add(f"filter {source}", _NEWFILTER, filtering, CREATE | EXCLUSIVE)
 
     def remove_limit(self, index: int, number: int) -> None:

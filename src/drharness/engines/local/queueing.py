@@ -15,12 +15,18 @@ import socket
 import struct
 from collections import deque
 
+from drharness.engines.agent.nlmsg import (
+    ACK,
+    NETFILTER,
+    REQUEST,
+    acknowledgements,
+    attribute,
+    message,
+)
 from drharness.kernel import clock
 
-_NETLINK_NETFILTER = 12
 _QUEUE_SUBSYSTEM = 3 << 8
 _VERDICT_BATCH, _CONFIG = _QUEUE_SUBSYSTEM | 3, _QUEUE_SUBSYSTEM | 2
-_REQUEST, _ACK = 1, 4
 _CFG_COMMAND, _CFG_PARAMS, _CFG_LENGTH, _CFG_MASK, _CFG_FLAGS = 1, 2, 3, 4, 5
 _BIND, _COPY_META, _FAIL_OPEN, _WHOLE_SEGMENTS = 1, 1, 1, 4
 _VERDICT_HEADER, _ACCEPT = 2, 1
@@ -30,14 +36,8 @@ _BUFFER = 8 << 20
 _ID_OFFSET = 24  # nlmsghdr 16, nfgenmsg 4, then the first attribute: the packet header, id first
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
-    length = 4 + len(value)
-    return struct.pack("=HH", length, kind) + value + b"\0" * (-length % 4)
-
-
 def _message(kind: int, queue: int, body: bytes, flags: int) -> bytes:
-    body = struct.pack("=BBH", 0, 0, socket.htons(queue)) + body
-    return struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body
+    return message(kind, flags, 0, struct.pack("=BBH", 0, 0, socket.htons(queue)) + body)
 
 
 def bind(queue: int) -> socket.socket:
@@ -46,22 +46,20 @@ def bind(queue: int) -> socket.socket:
     :param queue: number in this network namespace
     :raises OSError: the kernel has no queues, or another process has this one
     """
-    link = socket.socket(
-        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER
-    )
+    link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER)
     try:
         link.bind((0, 0))
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         link.setsockopt(_SOL_NETLINK, _NO_ENOBUFS, 1)
         flags = struct.pack("!I", _FAIL_OPEN | _WHOLE_SEGMENTS)
         for body in (
-            _attribute(_CFG_COMMAND, struct.pack("=BBH", _BIND, 0, 0)),
-            _attribute(_CFG_PARAMS, struct.pack("!IB", 0, _COPY_META)),
-            _attribute(_CFG_LENGTH, struct.pack("!I", _ROOM)),
-            _attribute(_CFG_MASK, flags) + _attribute(_CFG_FLAGS, flags),
+            attribute(_CFG_COMMAND, struct.pack("=BBH", _BIND, 0, 0)),
+            attribute(_CFG_PARAMS, struct.pack("!IB", 0, _COPY_META)),
+            attribute(_CFG_LENGTH, struct.pack("!I", _ROOM)),
+            attribute(_CFG_MASK, flags) + attribute(_CFG_FLAGS, flags),
         ):
-            link.send(_message(_CONFIG, queue, body, _REQUEST | _ACK))
-            error = -struct.unpack_from("=i", link.recv(4096), 16)[0]
+            link.send(_message(_CONFIG, queue, body, REQUEST | ACK))
+            ((_, error),) = acknowledgements(link, 1)
             if error:
                 raise OSError(error, f"packet queue {queue}: {os.strerror(error)}")
     except OSError:
@@ -111,8 +109,8 @@ def _milliseconds(waiting: deque[tuple[float, int]]) -> float | None:
 
 def _accept(link: socket.socket, queue: int, newest: int) -> None:
     """Let pass all packets up to that id."""
-    verdict = _attribute(_VERDICT_HEADER, struct.pack("!II", _ACCEPT, newest))
-    link.send(_message(_VERDICT_BATCH, queue, verdict, _REQUEST))
+    verdict = attribute(_VERDICT_HEADER, struct.pack("!II", _ACCEPT, newest))
+    link.send(_message(_VERDICT_BATCH, queue, verdict, REQUEST))
 
 
 def _collect(link: socket.socket, waiting: deque[tuple[float, int]], seconds: float) -> int:
