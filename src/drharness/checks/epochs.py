@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from drharness.checks.models import database_final
+from drharness.history.event import Event
 from drharness.history.records import Final, Operation
 from drharness.history.view import History
 
@@ -42,6 +43,17 @@ def epoch_order(history: History) -> tuple[str, ...]:
     """All epochs, oldest first, by first sight: nobody can see one before it is opened."""
     seen = first_seen(history)
     return tuple(sorted(seen, key=seen.__getitem__))
+
+
+def first_writable(history: History) -> dict[str, Event]:
+    """Epoch to the first sample of a writable database in it."""
+    out: dict[str, Event] = {}
+    for samples in history.dbs.values():
+        for sample in samples:
+            epoch = sample.get("epoch")
+            if sample["writable"] and epoch and (epoch not in out or sample.t < out[epoch].t):
+                out[epoch] = sample
+    return out
 
 
 def places(history: History) -> dict[str, Place]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from drharness.checks.episodes import ns
-from drharness.checks.epochs import epoch_order
+from drharness.checks.epochs import epoch_order, first_writable
 from drharness.checks.form import NotExercised
 from drharness.checks.models import acked
 from drharness.checks.spans import Span, spans
@@ -66,7 +66,7 @@ def role_matches(history: History) -> Findings:
         return [Finding("S2", Verdict.UNKNOWN, expected, seen)]
     slack = ns(history.profile.eps + 2 * history.profile.sampling)
     order = {epoch: place for place, epoch in enumerate(epoch_order(history))}
-    opened = _opened(history)
+    opened = first_writable(history)
     findings = []
     for claim in claims:
         doubts = [*_superseded(claim, opened, order), *_belied(history, claim)]
@@ -92,17 +92,6 @@ def _claims(history: History, name: str, samples: Sequence[Event]) -> list[_Clai
         for db, epoch in said
         for span in spans(history, name, samples, claim=lambda e, d=db, n=epoch: makes(d, n, e))  # type: ignore[misc]
     ]
-
-
-def _opened(history: History) -> dict[str, Event]:
-    """Epoch to the first sample of a writable database in it."""
-    out: dict[str, Event] = {}
-    for samples in history.dbs.values():
-        for sample in samples:
-            epoch = sample.get("epoch")
-            if sample["writable"] and epoch and (epoch not in out or sample.t < out[epoch].t):
-                out[epoch] = sample
-    return out
 
 
 def _superseded(

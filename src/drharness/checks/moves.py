@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from drharness.checks.episodes import episodes, ns
+from drharness.checks.epochs import first_writable
 from drharness.checks.form import NotExercised
 from drharness.checks.intent import destination, intent
 from drharness.checks.models import acked, database_final
@@ -219,15 +220,9 @@ def _diverges(expected: str, seen: str, events: tuple[Event, ...]) -> Finding:
 
 def _epochs_opened(history: History, runs: Sequence[Plan]) -> list[Finding]:
     """Epochs first seen on a writable database from the first run's begin to the last one's end."""
-    first: dict[str, Event] = {}
-    for samples in history.dbs.values():
-        for e in samples:
-            epoch = e.get("epoch")
-            if e["writable"] and epoch and (epoch not in first or e.t < first[epoch].t):
-                first[epoch] = e
     slack = ns(2 * history.profile.sampling)
     end = (runs[-1].ended or history.end) + slack
-    opened = [e for e in first.values() if runs[0].invoked < e.t <= end]
+    opened = [e for e in first_writable(history).values() if runs[0].invoked < e.t <= end]
     promoted = [s for p in runs if (s := _promotion(p)) is not None and s.type == "ok"]
     expected = f"{runs[0].procedure}, run {len(runs)} times, opens one epoch"
     if len(opened) > 1:
