@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from drharness.faults import RegionDown, StandbyCut, StrayWalReceiver, VmRebooted
 from drharness.procedures import full_failover
 from drharness.selftest.mistake import Mistake
@@ -28,8 +30,12 @@ _DBMS2 = "region2-dbms"
 _ASYNC = Topology.guide(replication="async")
 _P, _B = "cfgmaster-p.dr.internal", "cfgmaster-b.dr.internal"
 _OLD = addresses.address(1, "framework", "p")
-_FRAMEWORK2 = addresses.subnet(2, "framework")
 _TO_DATABASE = ("-p", "tcp", "--dport", str(addresses.POSTGRES_PORT))
+_GUIDES, _OTHERS = (
+    (*_TO_DATABASE, "--src", addresses.subnet(2, role), "-j", "REJECT")
+    for role in ("framework", "services")
+)
+_iptables = partial(command, _DBMS2, "iptables")
 
 
 def _replaced(kind: str, name: str, topology: Topology = _SYNC) -> Topology:
@@ -298,21 +304,14 @@ _FIREWALL = (
         "firewall",
         "the dormant database is not blocked for the dormant Framework",
         ("S5",),
-        calm(
-            command(
-                "region2-dbms", "iptables", "-D", "INPUT", *_TO_DATABASE,
-                "--src", _FRAMEWORK2, "-j", "REJECT",
-            )
-        ),
+        calm(_iptables("-D", "INPUT", *_GUIDES)),
     ),
     Mistake(
         "rule-after-accept",
         "firewall",
         "a wider ACCEPT stands before the guide's rule",
         ("S5",),
-        calm(
-            command("region2-dbms", "iptables", "-I", "INPUT", "1", *_TO_DATABASE, "-j", "ACCEPT")
-        ),
+        calm(_iptables("-I", "INPUT", "1", *_TO_DATABASE, "-j", "ACCEPT")),
     ),
     Mistake(
         "rule-for-others",
@@ -321,14 +320,8 @@ _FIREWALL = (
         ("S5",),
         calm(
             in_turn(
-                command(
-                    "region2-dbms", "iptables", "-A", "INPUT", *_TO_DATABASE,
-                    "--src", addresses.subnet(2, "services"), "-j", "REJECT",
-                ),
-                command(
-                    "region2-dbms", "iptables", "-D", "INPUT", *_TO_DATABASE,
-                    "--src", _FRAMEWORK2, "-j", "REJECT",
-                ),
+                _iptables("-A", "INPUT", *_OTHERS),
+                _iptables("-D", "INPUT", *_GUIDES),
             )
         ),
     ),
@@ -350,15 +343,12 @@ _FIREWALL = (
         "the rule was added twice, so deleting it once leaves one",
         ("L1", "S5"),
         drill(
-            command(
-                "region2-dbms", "iptables", "-A", "INPUT", *_TO_DATABASE,
-                "--src", _FRAMEWORK2, "-j", "REJECT",
-            ),
+            _iptables("-A", "INPUT", *_GUIDES),
             DOWN,
             procedure=FAILOVER.without("unblock"),
         ),
     ),
-)  # fmt: skip
+)
 
 MISTAKES = (*_PROCEDURE, *_TOPOLOGY, *_COMPONENT, *_DATABASE, *_DNS, *_FIREWALL)
 CORRECT = (

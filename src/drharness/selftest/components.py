@@ -1,12 +1,13 @@
 """Components with one mistake each, for :meth:`Topology.replace`; otherwise they are the real ones.
 
-Each class is one mistake; the functions below are what a VM's agent starts.
+Each class is one mistake; the functions at the end are what a VM's agent starts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Awaitable, Callable
 
 from drharness.components import wire
 from drharness.components.application import Application
@@ -170,41 +171,20 @@ class Straying(Application):
         )
 
 
-async def queueing(env: Environment) -> None:
-    """See :class:`Queueing`."""
-    await Queueing(env).run()
+def _starter(
+    component: Callable[[Environment], CsProxy | Application],
+) -> Callable[[Environment], Awaitable[None]]:
+    async def start(env: Environment) -> None:
+        await component(env).run()
+
+    return start
 
 
-async def eager(env: Environment) -> None:
-    """See :class:`Eager`."""
-    await Eager(env).run()
-
-
-async def mute(env: Environment) -> None:
-    """See :class:`Mute`."""
-    await Mute(env).run()
-
-
-async def late(env: Environment) -> None:
-    """See :class:`Late`."""
-    await Late(env).run()
-
-
-async def wavering(env: Environment) -> None:
-    """See :class:`Wavering`."""
-    await Wavering(env).run()
-
-
-async def stubborn(env: Environment) -> None:
-    """See :class:`Stubborn`."""
-    await Stubborn(env).run()
-
-
-async def merging(env: Environment) -> None:
-    """See :class:`Merging`."""
-    await Merging(env).run()
-
-
-async def straying(env: Environment) -> None:
-    """See :class:`Straying`."""
-    await Straying(env).run()
+queueing = _starter(Queueing)
+eager = _starter(Eager)
+mute = _starter(Mute)
+late = _starter(Late)
+wavering = _starter(Wavering)
+stubborn = _starter(Stubborn)
+merging = _starter(Merging)
+straying = _starter(Straying)
