@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,46 +33,39 @@ class Nothing(Fault):
         return Breakage(tcp(operations, probes), apply=lambda: None, undo=lambda: None)
 
 
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """One deployment for tests that leave it as they find it."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path_factory.mktemp("runs")) as d:
-        yield d
-
-
-def test_roles_are_those_of_normal_operation(deployment: Deployment) -> None:
-    status = deployment.operations.component_status
+def test_roles_are_those_of_normal_operation(shared: Deployment) -> None:
+    status = shared.operations.component_status
     assert status("region1-framework-p.configserver")["role"] == "primary"
     assert status("region1-framework-b.configserver")["role"] == "backup"
-    assert [status(p)["mode"] for p in deployment.proxies()] == ["normal"] * 4
-    assert not deployment.operations.is_on("region2-framework-p")
-    assert (deployment.active, deployment.dormant) == ("region1", "region2")
+    assert [status(p)["mode"] for p in shared.proxies()] == ["normal"] * 4
+    assert not shared.operations.is_on("region2-framework-p")
+    assert (shared.active, shared.dormant) == ("region1", "region2")
 
 
-def test_the_standby_is_a_synchronous_replica(deployment: Deployment) -> None:
-    active = deployment.operations.database_status("region1")
-    standby = deployment.operations.database_status("region2")
+def test_the_standby_is_a_synchronous_replica(shared: Deployment) -> None:
+    active = shared.operations.database_status("region1")
+    standby = shared.operations.database_status("region2")
     assert (active["writable"], standby["in_recovery"]) == (True, True)
     assert [row[2] for row in active["senders"]] == ["sync"]
     assert active["sysid"] == standby["sysid"]
 
 
 def test_the_guides_rule_closes_the_dormant_database_and_not_replication(
-    deployment: Deployment,
+    shared: Deployment,
 ) -> None:
-    rules = deployment.vm("region2-dbms").run(["iptables", "-S", "INPUT"]).stdout
+    rules = shared.vm("region2-dbms").run(["iptables", "-S", "INPUT"]).stdout
     for subnet in ("10.81.1.0/24", "10.82.1.0/24"):
         assert f"-s {subnet} -p tcp -m tcp --dport 5432 -j REJECT" in rules
     targets = [("10.81.3.10", 5432), ("10.82.3.10", 5432)]
-    reach = deployment.operations.reach
+    reach = shared.operations.reach
     assert reach("region1-framework-p", targets) == ["ok", "refused"]
     assert reach("region1-dbms", [("10.82.3.10", 5432)]) == ["ok"]
 
 
-def test_a_rule_set_twice_is_there_once_and_goes_at_once(deployment: Deployment) -> None:
-    set_firewall = deployment.operations.set_firewall
+def test_a_rule_set_twice_is_there_once_and_goes_at_once(shared: Deployment) -> None:
+    set_firewall = shared.operations.set_firewall
     assert set_firewall("region2", block=["10.81.1.0/24"]) == []
-    vm = deployment.vm("region2-dbms")
+    vm = shared.vm("region2-dbms")
     rule = [
         "iptables",
         "-A",
@@ -93,9 +85,9 @@ def test_a_rule_set_twice_is_there_once_and_goes_at_once(deployment: Deployment)
     assert len(set_firewall("region2", block=["10.81.1.0/24"])) == 1
 
 
-def test_a_new_block_leaves_an_open_session_hanging(deployment: Deployment) -> None:
+def test_a_new_block_leaves_an_open_session_hanging(shared: Deployment) -> None:
     """REJECT answers new connections; packets of an open one are answered by ICMP nobody heeds."""
-    vm = deployment.vm("region1-framework-b")
+    vm = shared.vm("region1-framework-b")
     held = vm.submit(
         "call",
         timeout=20.0,
@@ -103,35 +95,35 @@ def test_a_new_block_leaves_an_open_session_hanging(deployment: Deployment) -> N
         kwargs={"host": "10.81.3.10", "port": 5432},
     )
     gate = "drharness.engines.agent.reach:open_gate"
-    deployment.wait_until(lambda: vm.run(["ls", "/run/drharness"]).stdout.count("waiting"), "it")
+    shared.wait_until(lambda: vm.run(["ls", "/run/drharness"]).stdout.count("waiting"), "it")
     block = ["10.81.1.12/32"]
-    deployment.operations.set_firewall("region1", block=block)
-    assert deployment.operations.reach(vm.id, [("10.81.3.10", 5432)]) == ["refused"]
+    shared.operations.set_firewall("region1", block=block)
+    assert shared.operations.reach(vm.id, [("10.81.3.10", 5432)]) == ["refused"]
     assert vm.call(gate) is True
     assert held.result(20) == "timeout"
-    deployment.operations.set_firewall("region1", unblock=block)
-    assert deployment.operations.reach(vm.id, [("10.81.3.10", 5432)]) == ["ok"]
+    shared.operations.set_firewall("region1", unblock=block)
+    assert shared.operations.reach(vm.id, [("10.81.3.10", 5432)]) == ["ok"]
 
 
-def test_framework_vms_resolve_the_names_to_themselves(deployment: Deployment) -> None:
+def test_framework_vms_resolve_the_names_to_themselves(shared: Deployment) -> None:
     for name, address in zip(addresses.FRAMEWORK_NAMES, ("10.81.1.11", "10.81.1.12"), strict=True):
-        line = deployment.vm("region1-framework-p").run(["getent", "ahostsv4", name]).stdout
+        line = shared.vm("region1-framework-p").run(["getent", "ahostsv4", name]).stdout
         assert line.startswith(address)
 
 
-def test_an_operators_tools_ask_the_deployments_dns(deployment: Deployment) -> None:
+def test_an_operators_tools_ask_the_deployments_dns(shared: Deployment) -> None:
     name = addresses.FRAMEWORK_NAMES[0]
-    vm = deployment.vm("region2-application-b")
+    vm = shared.vm("region2-application-b")
     assert vm.run(["getent", "ahostsv4", name]).stdout.startswith("10.81.1.11")
-    answer = deployment.operations.look_up(vm.id, name)
+    answer = shared.operations.look_up(vm.id, name)
     assert answer["addresses"] == ["10.81.1.11"]
     assert answer["ttl"] <= 1
 
 
 def test_a_changed_name_is_seen_after_its_ttl_and_at_once_after_a_flush(
-    deployment: Deployment,
+    shared: Deployment,
 ) -> None:
-    dns, vm, name = deployment.dns, "region2-application-b", "www.dr.internal"
+    dns, vm, name = shared.dns, "region2-application-b", "www.dr.internal"
     dns.set({name: ["10.9.9.1"]}, ttl=300)
     assert dns.look_up(vm, name)["addresses"] == ["10.9.9.1"]
     since = clock.now_ns()
@@ -149,43 +141,43 @@ def test_a_changed_name_is_seen_after_its_ttl_and_at_once_after_a_flush(
     assert dns.look_up(vm, name)["rcode"] == "NXDOMAIN"
 
 
-def test_a_change_made_in_one_region_is_read_in_the_other(deployment: Deployment) -> None:
-    seen = deployment.operations.canary("region2", "hello", deadline=2.0)
+def test_a_change_made_in_one_region_is_read_in_the_other(shared: Deployment) -> None:
+    seen = shared.operations.canary("region2", "hello", deadline=2.0)
     assert seen["ok"], seen
-    assert seen["write"]["epoch"] == deployment.operations.database_status("region1")["epoch"]
+    assert seen["write"]["epoch"] == shared.operations.database_status("region1")["epoch"]
 
 
-def test_a_killed_component_is_restarted_in_its_mode(deployment: Deployment) -> None:
-    vm = deployment.vm("region2-application-p")
+def test_a_killed_component_is_restarted_in_its_mode(shared: Deployment) -> None:
+    vm = shared.vm("region2-application-p")
     running = vm.submit("processes", timeout=5.0).result(5)
     (pid,) = [int(p) for p, name in running.items() if name == "csproxy"]
     vm.submit("signal", timeout=5.0, pid=pid, signal=9).result(5)
     wanted = {"role": "primary", "mode": "normal"}
-    deployment.operations.wait_component(f"{vm.id}.csproxy", "back", wanted, timeout=10.0)
+    shared.operations.wait_component(f"{vm.id}.csproxy", "back", wanted, timeout=10.0)
     assert vm.submit("processes", timeout=5.0).result(5) != running
 
 
-def test_a_rebooted_database_vm_lets_nobody_in_until_told(deployment: Deployment) -> None:
+def test_a_rebooted_database_vm_lets_nobody_in_until_told(shared: Deployment) -> None:
     """With the return fence the rules are in force before the database is."""
-    operations = deployment.operations
+    operations = shared.operations
     operations.reboot("region2-dbms", cause="test")
-    rules = deployment.vm("region2-dbms").run(["iptables", "-S", "INPUT"]).stdout
+    rules = shared.vm("region2-dbms").run(["iptables", "-S", "INPUT"]).stdout
     assert rules.count("REJECT") == 2
     operations.database("region1", "server:wait_streaming", name="region2", timeout=20.0)
 
 
-def test_unknown_names_are_named_with_the_nearest(deployment: Deployment) -> None:
+def test_unknown_names_are_named_with_the_nearest(shared: Deployment) -> None:
     with pytest.raises(UsageError, match="'region1-dbms'"):
-        deployment.vm("region1-dmbs")
+        shared.vm("region1-dmbs")
     with pytest.raises(UsageError, match="csproxy"):
-        deployment.component("region1-application-p.proxy")
+        shared.component("region1-application-p.proxy")
     with pytest.raises(UsageError, match="region: expected one of region1, region2"):
-        deployment.region("region3")
+        shared.region("region3")
 
 
-def test_a_wait_says_what_it_last_saw(deployment: Deployment) -> None:
+def test_a_wait_says_what_it_last_saw(shared: Deployment) -> None:
     with pytest.raises(WaitTimeout, match=r"is backup: not within .*\n.*role='primary'"):
-        deployment.operations.wait_component(
+        shared.operations.wait_component(
             "region1-framework-p.configserver", "is backup", {"role": "backup"}, timeout=0.1
         )
 
@@ -269,15 +261,15 @@ def test_a_current_directory_that_is_gone_is_told(
 
 
 @pytest.mark.parametrize("fault", [None, RegionDown, "region-down"])
-def test_what_is_no_fault_is_refused(deployment: Deployment, fault: Any) -> None:
+def test_what_is_no_fault_is_refused(shared: Deployment, fault: Any) -> None:
     with pytest.raises(UsageError, match=r"fault: expected an instance of a fault, like faults"):
-        deployment.inject(fault)
+        shared.inject(fault)
 
 
 @pytest.mark.parametrize("procedure", [None, full_failover, "full-failover"])
-def test_what_is_no_procedure_is_refused(deployment: Deployment, procedure: Any) -> None:
+def test_what_is_no_procedure_is_refused(shared: Deployment, procedure: Any) -> None:
     with pytest.raises(UsageError, match=r"procedure: expected one, like procedures.full_failover"):
-        deployment.run(procedure)
+        shared.run(procedure)
 
 
 @pytest.mark.parametrize("topology", ["x", 0, Topology])

@@ -1,4 +1,4 @@
-"""One deployment for all tests of a module, which leave it as they find it."""
+"""One deployment for all tests of a module, without rules at boot."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from drharness.topology import Topology
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A deployment whose databases come back open: no rules at boot."""
+def unfenced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One deployment for the tests of a module; its databases come back open: no rules at boot."""
     topology = Topology.guide(return_fence="none")
     with deploy(topology, evidence_dir=tmp_path_factory.mktemp("runs")) as d:
         yield d
 
 
 @pytest.fixture
-def whole(deployment: Deployment) -> Iterator[Deployment]:
-    """The deployment; after the test both regions write again, all faults healed."""
-    yield deployment
-    deployment.heal()
-    for region in deployment.topology.regions:
+def whole(unfenced: Deployment) -> Iterator[Deployment]:
+    """That deployment; after the test both regions write again, all faults healed."""
+    yield unfenced
+    unfenced.heal()
+    for region in unfenced.topology.regions:
         wait_until(
-            partial(_writes, deployment, region),
+            partial(_writes, unfenced, region),
             f"a write through {region} read back",
             timeout=15.0,
             retry_on=NOT_YET,

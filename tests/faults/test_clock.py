@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,40 +16,33 @@ from tests.faults.canaries import wait_writable
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """One deployment for tests that leave it as they find it."""
-    with deploy(evidence_dir=tmp_path_factory.mktemp("runs")) as d:
-        yield d
-
-
 def ahead(d: Deployment, region: str) -> float:
     """Seconds by which a region's database is ahead of this host."""
     return float(d.operations.database(region, "wall:ahead")["ahead"])
 
 
-def test_this_host_has_the_library(deployment: Deployment) -> None:
-    assert deployment.operations.require_power(FAKETIME).endswith("libfaketime.so.1")
+def test_this_host_has_the_library(shared: Deployment) -> None:
+    assert shared.operations.require_power(FAKETIME).endswith("libfaketime.so.1")
 
 
-def test_one_database_is_behind_until_it_is_healed(deployment: Deployment) -> None:
-    guard = deployment.inject(ClockSkew("active.dbms", seconds=-86400))
+def test_one_database_is_behind_until_it_is_healed(shared: Deployment) -> None:
+    guard = shared.inject(ClockSkew("active.dbms", seconds=-86400))
     assert set(guard.receipt.after) == {"region1-dbms"}
-    assert -86402 < ahead(deployment, "region1") < -86398
-    assert abs(ahead(deployment, "region2")) < 2
-    wait_writable(deployment)
+    assert -86402 < ahead(shared, "region1") < -86398
+    assert abs(ahead(shared, "region2")) < 2
+    wait_writable(shared)
     guard.heal()
-    assert abs(ahead(deployment, "region1")) < 2
-    wait_writable(deployment)
+    assert abs(ahead(shared, "region1")) < 2
+    wait_writable(shared)
 
 
-def test_a_reboot_ends_the_skew_and_the_heal_is_content(deployment: Deployment) -> None:
-    guard = deployment.inject(ClockSkew())
-    deployment.operations.reboot("region2-dbms")
-    deployment.operations.database("region2", "server:wait_accepting", timeout=20.0)
-    assert abs(ahead(deployment, "region2")) < 2
+def test_a_reboot_ends_the_skew_and_the_heal_is_content(shared: Deployment) -> None:
+    guard = shared.inject(ClockSkew())
+    shared.operations.reboot("region2-dbms")
+    shared.operations.database("region2", "server:wait_accepting", timeout=20.0)
+    assert abs(ahead(shared, "region2")) < 2
     guard.heal()
-    wait_writable(deployment)
+    wait_writable(shared)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +53,9 @@ def test_a_reboot_ends_the_skew_and_the_heal_is_content(deployment: Deployment) 
     ],
     ids=repr,
 )
-def test_nonsense_is_refused(deployment: Deployment, fault: ClockSkew, says: str) -> None:
+def test_nonsense_is_refused(shared: Deployment, fault: ClockSkew, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        deployment.inject(fault)
+        shared.inject(fault)
 
 
 def test_traffic_goes_on_though_the_databases_disagree_about_the_time(tmp_path: Path) -> None:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from drharness import faults, procedures
 from drharness.checks import Verdict
-from drharness.deployment import Deployment, deploy
+from drharness.deployment import Deployment
 from drharness.errors import FaultNotProven, UsageError
-from drharness.topology import Topology
 
 FAILOVER = procedures.full_failover(to="region2")
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    """A fresh deployment, synchronous and fast."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
-        yield d
 
 
 @pytest.mark.slow

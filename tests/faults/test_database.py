@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from drharness import faults
-from drharness.deployment import Deployment, deploy
+from drharness.deployment import Deployment
 from drharness.errors import UsageError
 from drharness.faults import database
 from drharness.faults.model import Fault
-from drharness.topology import Topology
 
 RECEIVES, REPLAYS = "region2-dbms -> receives", "region2-dbms -> replays"
 SENDERS = "region1-dbms -> receivers named region2"
@@ -24,13 +21,6 @@ CHANGES: list[tuple[Fault, set[str]]] = [
     (faults.SlotLost(), {"region1-dbms -> slot region2", RECEIVES, REPLAYS}),
 ]
 FAULTS = [fault for fault, _ in CHANGES]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A deployment that every test leaves as it found it."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path_factory.mktemp("shared")) as d:
-        yield d
 
 
 def replication(d: Deployment) -> dict[str, object]:

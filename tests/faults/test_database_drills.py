@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,6 @@ LOSSY = procedures.full_failover(to="region2", max_lag_s=60)
 FORCED = procedures.full_failover(to="region2", force=True)
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    """A fresh deployment, synchronous and fast."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
-        yield d
 
 
 def writes_since(d: Deployment, t: int, kind: str) -> list[Operation]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,36 +17,29 @@ from tests.faults.canaries import wait_writable
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """One deployment for tests that leave it as they find it."""
-    with deploy(evidence_dir=tmp_path_factory.mktemp("runs")) as d:
-        yield d
-
-
 def write(d: Deployment, vm: str, size: int) -> str:
     """What comes of writing a file of that size to a VM's disk; the file is removed."""
     return str(d.operations.measure(vm, "write_file", directory="/var/lib", size=size))
 
 
-def test_a_full_disk_takes_nothing_new_until_it_is_healed(deployment: Deployment) -> None:
-    guard = deployment.inject(DiskFull("active.framework"))
-    vms = [vm.id for vm in deployment.region("region1") if vm.role == "framework"]
+def test_a_full_disk_takes_nothing_new_until_it_is_healed(shared: Deployment) -> None:
+    guard = shared.inject(DiskFull("active.framework"))
+    vms = [vm.id for vm in shared.region("region1") if vm.role == "framework"]
     assert guard.receipt.after == {f"{vm} -> /var/lib": "no space" for vm in vms}
     assert set(guard.receipt.before.values()) == {"ok"}
-    assert write(deployment, "region1-dbms", 1 << 20) == "ok"
+    assert write(shared, "region1-dbms", 1 << 20) == "ok"
     guard.heal()
-    assert write(deployment, vms[0], 1 << 20) == "ok"
-    wait_writable(deployment)
+    assert write(shared, vms[0], 1 << 20) == "ok"
+    wait_writable(shared)
 
 
-def test_room_that_is_left_can_be_used(deployment: Deployment) -> None:
+def test_room_that_is_left_can_be_used(shared: Deployment) -> None:
     left = 2_000_000
-    with deployment.inject(DiskFull("dormant.application-p", leave_bytes=left)) as guard:
+    with shared.inject(DiskFull("dormant.application-p", leave_bytes=left)) as guard:
         (probe,) = guard.receipt.after
         vm = probe.partition(" -> ")[0]
-        assert write(deployment, vm, left) == "ok"
-        assert write(deployment, vm, left + 100_000) == "no space"
+        assert write(shared, vm, left) == "ok"
+        assert write(shared, vm, left + 100_000) == "no space"
 
 
 def test_a_synchronous_standby_without_room_holds_writes_up_and_nothing_is_lost(
@@ -70,16 +62,16 @@ def test_a_synchronous_standby_without_room_holds_writes_up_and_nothing_is_lost(
     assert judgement.status is Verdict.PASS, str(judgement)
 
 
-def test_a_full_disk_stays_full_over_a_power_off(deployment: Deployment) -> None:
+def test_a_full_disk_stays_full_over_a_power_off(shared: Deployment) -> None:
     vm = "region2-application-b"
-    guard = deployment.inject(DiskFull(vm))
-    deployment.operations.reboot(vm)
-    assert write(deployment, vm, 1 << 20) == "no space"
-    deployment.operations.power_off(vm)
+    guard = shared.inject(DiskFull(vm))
+    shared.operations.reboot(vm)
+    assert write(shared, vm, 1 << 20) == "no space"
+    shared.operations.power_off(vm)
     guard.heal()
-    deployment.operations.power_on(vm)
-    assert write(deployment, vm, 1 << 20) == "ok"
-    wait_writable(deployment)
+    shared.operations.power_on(vm)
+    assert write(shared, vm, 1 << 20) == "ok"
+    wait_writable(shared)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +83,6 @@ def test_a_full_disk_stays_full_over_a_power_off(deployment: Deployment) -> None
     ],
     ids=repr,
 )
-def test_nonsense_is_refused(deployment: Deployment, fault: DiskFull, says: str) -> None:
+def test_nonsense_is_refused(shared: Deployment, fault: DiskFull, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        deployment.inject(fault)
+        shared.inject(fault)

@@ -17,13 +17,13 @@ SAVED = "/etc/iptables/rules.v4"
 
 
 @pytest.fixture(scope="module")
-def echo(deployment: Deployment) -> Iterator[Deployment]:
+def echo(unfenced: Deployment) -> Iterator[Deployment]:
     """The deployment with an echo server on both ends of the link."""
     for vm in (S, T):
-        links.serve(deployment, vm, links.ECHO_PORT)
-    yield deployment
+        links.serve(unfenced, vm, links.ECHO_PORT)
+    yield unfenced
     for vm in (S, T):
-        links.stop(deployment, vm, links.ECHO_PORT)
+        links.stop(unfenced, vm, links.ECHO_PORT)
 
 
 def reached(deployment: Deployment, source: str, target: str, port: int = links.ECHO_PORT) -> str:
@@ -182,9 +182,9 @@ def test_without_the_standbys_link_no_write_is_acknowledged(whole: Deployment, h
     ],
     ids=repr,
 )
-def test_bad_input_is_named(deployment: Deployment, fault: Fault, text: str) -> None:
+def test_bad_input_is_named(unfenced: Deployment, fault: Fault, text: str) -> None:
     with pytest.raises(UsageError, match=text):
-        deployment.inject(fault)
+        unfenced.inject(fault)
 
 
 @pytest.mark.slow

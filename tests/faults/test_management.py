@@ -31,9 +31,9 @@ def test_what_fails_by_itself_needs_no_management(whole: Deployment) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("region", ["region3", "dns"])
-def test_a_bad_region_is_named(deployment: Deployment, region: str) -> None:
+def test_a_bad_region_is_named(unfenced: Deployment, region: str) -> None:
     with pytest.raises(UsageError, match=f"region: expected one of .* got '{region}'"):
-        deployment.inject(ManagementCut(region))
+        unfenced.inject(ManagementCut(region))
 
 
 @pytest.mark.slow

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from drharness import faults, procedures
-from drharness.deployment import Deployment, deploy
+from drharness.deployment import Deployment
 from drharness.deployment.operations import Operations
 from drharness.dns.cache import MAX_TTL
 from drharness.dns.misbehaviour import HOW
 from drharness.errors import FaultNotProven, UsageError
 from drharness.faults.model import Breakage, Fault
 from drharness.kernel import clock
-from drharness.topology import Topology, addresses
+from drharness.topology import addresses
 
 P = addresses.FRAMEWORK_NAMES[0]
 VM = "region2-application-b"
 POLICY = "drharness.dns.control:policy"
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """One deployment for tests that leave it as they find it."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path_factory.mktemp("runs")) as d:
-        yield d
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    """A deployment of the test's own."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
-        yield d
 
 
 def ask_server(d: Deployment) -> str:

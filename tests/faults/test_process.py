@@ -92,9 +92,9 @@ def test_a_frozen_component_that_was_replaced_needs_no_healing(whole: Deployment
     ],
     ids=repr,
 )
-def test_a_bad_target_is_named(deployment: Deployment, fault: Fault, text: str) -> None:
+def test_a_bad_target_is_named(unfenced: Deployment, fault: Fault, text: str) -> None:
     with pytest.raises(UsageError, match=text):
-        deployment.inject(fault)
+        unfenced.inject(fault)
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,20 +20,6 @@ OWN, OTHER = "10.82.1.0/24", "10.81.1.0/24"
 GUIDES = "-s {} -p tcp -m tcp --dport 5432 -j REJECT --reject-with icmp-port-unreachable"
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """One deployment for tests that leave it as they find it."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path_factory.mktemp("runs")) as d:
-        yield d
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    """A deployment of the test's own."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
-        yield d
 
 
 def rules(d: Deployment, region: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,13 +26,6 @@ CARRIED_PER_S = 5
 LINES = [Delay(seconds=0.05), Loss(share=0.1), Rate(bits_per_s=1_000_000)]
 
 
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """One deployment for tests that leave it as they find it."""
-    with deploy(evidence_dir=tmp_path_factory.mktemp("runs")) as d:
-        yield d
-
-
 @pytest.mark.parametrize(
     "fault",
     [
@@ -43,29 +35,29 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     ],
     ids=repr,
 )
-def test_a_line_is_worse_until_it_is_healed(deployment: Deployment, fault: Fault) -> None:
-    guard = deployment.inject(fault)
+def test_a_line_is_worse_until_it_is_healed(shared: Deployment, fault: Fault) -> None:
+    guard = shared.inject(fault)
     assert guard.receipt.changed
     guard.heal()
-    wait_writable(deployment)
+    wait_writable(shared)
 
 
-def test_faults_of_one_line_are_healed_in_any_order(deployment: Deployment) -> None:
-    there = deployment.inject(Loss("region1", "region2", share=0.2, both_ways=False))
-    back = deployment.inject(Loss("region2", "region1", share=0.2, both_ways=False))
-    slow = deployment.inject(Delay(seconds=0.02))
+def test_faults_of_one_line_are_healed_in_any_order(shared: Deployment) -> None:
+    there = shared.inject(Loss("region1", "region2", share=0.2, both_ways=False))
+    back = shared.inject(Loss("region2", "region1", share=0.2, both_ways=False))
+    slow = shared.inject(Delay(seconds=0.02))
     for guard in (there, slow, back):
         guard.heal()
-    wait_writable(deployment)
+    wait_writable(shared)
 
 
-def test_a_line_is_not_shaped_twice_alike(deployment: Deployment) -> None:
+def test_a_line_is_not_shaped_twice_alike(shared: Deployment) -> None:
     with (
-        deployment.inject(Delay(seconds=0.02)),
+        shared.inject(Delay(seconds=0.02)),
         pytest.raises(UsageError, match=r"RegionDelay.* is in force already: heal it before"),
     ):
-        deployment.inject(Delay("region2", "region1", seconds=0.01, both_ways=False))
-    wait_writable(deployment)
+        shared.inject(Delay("region2", "region1", seconds=0.01, both_ways=False))
+    wait_writable(shared)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +71,9 @@ def test_a_line_is_not_shaped_twice_alike(deployment: Deployment) -> None:
     ],
     ids=repr,
 )
-def test_nonsense_is_refused(deployment: Deployment, fault: Fault, says: str) -> None:
+def test_nonsense_is_refused(shared: Deployment, fault: Fault, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        deployment.inject(fault)
+        shared.inject(fault)
 
 
 @pytest.mark.parametrize("fault", LINES, ids=repr)

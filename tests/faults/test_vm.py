@@ -113,9 +113,9 @@ def test_who_uses_an_open_connection_to_a_broken_vm(
     ],
     ids=repr,
 )
-def test_a_bad_target_is_named(deployment: Deployment, fault: Fault, text: str) -> None:
+def test_a_bad_target_is_named(unfenced: Deployment, fault: Fault, text: str) -> None:
     with pytest.raises(UsageError, match=text):
-        deployment.inject(fault)
+        unfenced.inject(fault)
 
 
 @pytest.mark.slow

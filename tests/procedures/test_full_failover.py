@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,6 @@ def drill(d: Deployment, fault: Fault, procedure: Procedure) -> tuple[Outcome, J
         d.inject(fault)
         outcome = d.run(procedure)
     return outcome, d.judge()
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    """A fresh deployment, synchronous and fast."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
-        yield d
 
 
 @pytest.mark.slow

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from drharness import faults, procedures
@@ -16,13 +13,6 @@ FAILOVER = procedures.full_failover(to="region2")
 STEPS = [step.id for step in FAILOVER.steps]
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    """A fresh deployment, synchronous and fast."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
-        yield d
 
 
 def end_of(d: Deployment) -> dict[str, object]:

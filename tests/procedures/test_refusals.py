@@ -23,13 +23,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    """A fresh deployment, synchronous and fast."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
-        yield d
-
-
-@pytest.fixture
 def unsynchronized(tmp_path: Path) -> Iterator[Deployment]:
     """A fresh deployment whose commits do not wait for the standby."""
     with deploy(Topology.guide(replication="async"), evidence_dir=tmp_path) as d:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,6 @@ DOWN = faults.RegionDown("region1")
 FAILOVER = procedures.full_failover(to="region2")
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    """A fresh deployment, synchronous and fast."""
-    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
-        yield d
 
 
 def returning(d: Deployment, before: str) -> Judgement:
