@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from drharness.dns import zonefile
+from drharness.dns.resolver import Resolver
 from drharness.dns.server import DnsServer
 from drharness.dns.zone import Zone
-from tests.dns.background import Background, closing, serving
+from drharness.kernel import rng
+from tests.dns.background import Background, HandClock, closing, serving
 
 
 @pytest.fixture
@@ -46,9 +48,38 @@ def zone() -> Zone:
 
 
 @pytest.fixture
-def server(background: Background, zone: Zone, tmp_path: Path) -> Iterator[DnsServer]:
-    """That zone, served on an ephemeral port, with a control socket at ``tmp_path / "c"``."""
+def master(tmp_path: Path) -> str:
+    """The control socket of ``server``."""
+    return str(tmp_path / "c")
+
+
+@pytest.fixture
+def server(background: Background, zone: Zone, master: str) -> Iterator[DnsServer]:
+    """That zone, served on an ephemeral port."""
     made = DnsServer(zone)
-    background.run(serving(made, control=str(tmp_path / "c")))
+    background.run(serving(made, control=master))
+    yield made
+    background.run(closing(made.close))
+
+
+@pytest.fixture
+def hand() -> HandClock:
+    """The clock that TTLs are counted on."""
+    return HandClock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """The control socket of ``caching``."""
+    return str(tmp_path / "r")
+
+
+@pytest.fixture
+def caching(
+    background: Background, server: DnsServer, hand: HandClock, path: str
+) -> Iterator[Resolver]:
+    """A resolver in front of ``server``."""
+    made = Resolver([("127.0.0.1", server.port)], rng.stream(1, "ids"), clock=hand)
+    background.run(made.start(control=path))
     yield made
     background.run(closing(made.close))

@@ -22,48 +22,42 @@ from tests.dns.background import Background, Files, VmEnvironment, ask, closing,
 P, B = "cfgmaster-p.dr.internal", "cfgmaster-b.dr.internal"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """The control socket of ``server``."""
-    return str(tmp_path / "c")
-
-
-def test_a_change_is_answered_when_it_returns(server: DnsServer, path: str) -> None:
+def test_a_change_is_answered_when_it_returns(server: DnsServer, master: str) -> None:
     before = server.zone.serial
-    done = asyncio.run(control.change_records({P: ["10.82.1.11"]}, 7, path=path))
+    done = asyncio.run(control.change_records({P: ["10.82.1.11"]}, 7, path=master))
     assert (done["serial"], done["changed"]) == (before + 1, True)
     reply = ask(server.port, P)
     assert (values(reply), reply.answer[0].ttl) == (["10.82.1.11"], 7)
 
 
-def test_a_repeated_change_changes_nothing(server: DnsServer, path: str) -> None:
-    first = asyncio.run(control.change_records({P: ["10.82.1.11"]}, 1, path=path))
-    again = asyncio.run(control.change_records({P: ["10.82.1.11"]}, 1, path=path))
+def test_a_repeated_change_changes_nothing(server: DnsServer, master: str) -> None:
+    first = asyncio.run(control.change_records({P: ["10.82.1.11"]}, 1, path=master))
+    again = asyncio.run(control.change_records({P: ["10.82.1.11"]}, 1, path=master))
     assert (again["serial"], again["changed"]) == (first["serial"], False)
 
 
-def test_removal_and_typed_records_are_answered_too(server: DnsServer, path: str) -> None:
-    asyncio.run(control.change_records({P: [], B: {"ttl": 9, "TXT": ["gone"]}}, path=path))
+def test_removal_and_typed_records_are_answered_too(server: DnsServer, master: str) -> None:
+    asyncio.run(control.change_records({P: [], B: {"ttl": 9, "TXT": ["gone"]}}, path=master))
     assert rcode(ask(server.port, P)) == "NXDOMAIN"
     assert values(ask(server.port, B)) == []
     assert values(ask(server.port, B, "TXT")) == ['"gone"']
 
 
-def test_a_refused_change_changes_nothing(server: DnsServer, path: str) -> None:
+def test_a_refused_change_changes_nothing(server: DnsServer, master: str) -> None:
     before = server.zone
     with pytest.raises(UsageError, match=r"records\.cfgmaster-b.* got '10\.82\.1'"):
-        asyncio.run(control.change_records({P: ["10.82.1.11"], B: ["10.82.1"]}, path=path))
+        asyncio.run(control.change_records({P: ["10.82.1.11"], B: ["10.82.1"]}, path=master))
     assert server.zone is before
     assert values(ask(server.port, P)) == ["10.81.1.11"]
 
 
-def test_an_unknown_verb_is_refused_with_the_known_ones(server: DnsServer, path: str) -> None:
+def test_an_unknown_verb_is_refused_with_the_known_ones(server: DnsServer, master: str) -> None:
     from drharness.dns import channel
 
     with pytest.raises(
         UsageError, match="expected one of misbehave, queries, set, stats, zone, got 'sett'"
     ):
-        asyncio.run(channel.call(path, "sett"))
+        asyncio.run(channel.call(master, "sett"))
 
 
 def test_a_missing_server_is_said(tmp_path: Path) -> None:
@@ -94,13 +88,13 @@ class Watcher:
         self.thread.join()
 
 
-def test_no_answer_is_old_or_half_changed(server: DnsServer, path: str) -> None:
-    asyncio.run(control.change_records({P: ["10.1.0.0"], B: ["10.2.0.0"]}, path=path))
+def test_no_answer_is_old_or_half_changed(server: DnsServer, master: str) -> None:
+    asyncio.run(control.change_records({P: ["10.1.0.0"], B: ["10.2.0.0"]}, path=master))
     returned = {}
     with Watcher(server.port) as watcher:
         for number in range(1, 41):
             change = {P: [f"10.1.0.{number}"], B: [f"10.2.0.{number}"]}
-            asyncio.run(control.change_records(change, path=path))
+            asyncio.run(control.change_records(change, path=master))
             returned[number] = clock.now_ns()
         count = len(watcher.seen)
         waiting.wait_until(lambda: len(watcher.seen) > count + 2, "two more answers", timeout=5)
@@ -117,12 +111,12 @@ def test_no_answer_is_old_or_half_changed(server: DnsServer, path: str) -> None:
     assert len(set(seen)) > 2
 
 
-def test_queries_are_listed_with_what_was_answered(server: DnsServer, path: str) -> None:
+def test_queries_are_listed_with_what_was_answered(server: DnsServer, master: str) -> None:
     ask(server.port, P)
     since = clock.now_ns()
     ask(server.port, "Alias.dr.internal")
     ask(server.port, "nowhere.dr.internal", tcp=True)
-    first, second = asyncio.run(control.queries(since, path=path))
+    first, second = asyncio.run(control.queries(since, path=master))
     assert first["t"] > since
     assert {key: first[key] for key in first if key != "t"} == {
         "client": "127.0.0.1", "transport": "udp", "serial": server.zone.serial, "tc": False,
@@ -144,10 +138,10 @@ def test_the_log_is_bounded_and_keeps_the_newest(background: Background, zone: Z
     assert len(server.logged()) == 10
 
 
-def test_statistics_count_what_was_asked(server: DnsServer, path: str) -> None:
+def test_statistics_count_what_was_asked(server: DnsServer, master: str) -> None:
     ask(server.port, P)
     ask(server.port, P, tcp=True)
-    stats = asyncio.run(control.stats(path=path))
+    stats = asyncio.run(control.stats(path=master))
     assert (stats["udp"], stats["tcp"], stats["logged"]) == (1, 1, 2)
 
 
@@ -193,15 +187,15 @@ def test_a_rebooted_server_serves_what_it_served(
 
 
 def test_a_change_that_cannot_be_stored_is_not_served(
-    background: Background, zone: Zone, path: str
+    background: Background, zone: Zone, master: str
 ) -> None:
     def full(_: Zone) -> None:
         raise OSError(28, "No space left on device")
 
     server = DnsServer(zone, save=full)
-    background.run(server.start(control=path))
+    background.run(server.start(control=master))
     with pytest.raises(DrHarnessError, match="No space left on device"):
-        asyncio.run(control.change_records({P: ["10.82.1.11"]}, path=path))
+        asyncio.run(control.change_records({P: ["10.82.1.11"]}, path=master))
     assert values(ask(server.port, P)) == ["10.81.1.11"]
     background.run(closing(server.close))
 
@@ -229,10 +223,10 @@ def test_an_address_that_is_not_the_vms_is_said() -> None:
 
 
 def test_a_second_server_does_not_take_the_control_socket(
-    server: DnsServer, path: str, zone: Zone
+    server: DnsServer, master: str, zone: Zone
 ) -> None:
     with pytest.raises(StartupFailed, match=r"another process is listening on .*/c: end it"):
-        asyncio.run(DnsServer(zone).start(control=path))
+        asyncio.run(DnsServer(zone).start(control=master))
 
 
 def test_a_socket_left_by_a_dead_server_is_replaced(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import dns.flags
 import pytest
@@ -15,12 +14,6 @@ from drharness.kernel import clock
 from tests.dns.background import ask, rcode, values
 
 P, B = "cfgmaster-p.dr.internal", "cfgmaster-b.dr.internal"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """The control socket of ``server``."""
-    return str(tmp_path / "c")
 
 
 def misbehave(path: str, how: str, seconds: float = 0.0, name: str | None = None) -> None:
@@ -36,64 +29,65 @@ def probe(server: DnsServer, over: str, timeout: float = 5.0) -> dict[str, objec
 
 @pytest.mark.parametrize(("how", "code"), [("servfail", "SERVFAIL"), ("nxdomain", "NXDOMAIN")])
 def test_every_name_is_answered_wrongly_until_told_otherwise(
-    server: DnsServer, path: str, how: str, code: str
+    server: DnsServer, master: str, how: str, code: str
 ) -> None:
     ask(server.port, P)
-    misbehave(path, how)
+    misbehave(master, how)
     assert [rcode(ask(server.port, name, tcp=tcp)) for name in (P, B) for tcp in (False, True)] == [
         code
     ] * 4
-    misbehave(path, "")
+    misbehave(master, "")
     assert values(ask(server.port, P)) == ["10.81.1.11"]
 
 
-def test_a_denial_can_be_cached_like_a_true_one(server: DnsServer, path: str) -> None:
+def test_a_denial_can_be_cached_like_a_true_one(server: DnsServer, master: str) -> None:
     true = ask(server.port, "nowhere.dr.internal")
-    misbehave(path, "nxdomain")
+    misbehave(master, "nxdomain")
     false = ask(server.port, P)
     assert false.authority == true.authority
     assert false.flags & dns.flags.AA
 
 
 def test_names_outside_the_zone_are_answered_wrongly_too_and_statistics_say_so(
-    server: DnsServer, path: str
+    server: DnsServer, master: str
 ) -> None:
-    misbehave(path, "servfail")
+    misbehave(master, "servfail")
     assert rcode(ask(server.port, "x.example.org")) == "SERVFAIL"
-    assert asyncio.run(control.stats(path=path))["misbehaves"] == {
+    assert asyncio.run(control.stats(path=master))["misbehaves"] == {
         "*": {"how": "servfail", "seconds": 0.0}
     }
 
 
-def test_only_one_name_may_be_answered_wrongly(server: DnsServer, path: str) -> None:
-    misbehave(path, "servfail", name="CFGMASTER-P.dr.internal")
+def test_only_one_name_may_be_answered_wrongly(server: DnsServer, master: str) -> None:
+    misbehave(master, "servfail", name="CFGMASTER-P.dr.internal")
     assert [rcode(ask(server.port, name)) for name in (P, B)] == ["SERVFAIL", "NOERROR"]
-    misbehave(path, "nxdomain")
+    misbehave(master, "nxdomain")
     assert [rcode(ask(server.port, name)) for name in (P, B)] == ["SERVFAIL", "NXDOMAIN"]
-    misbehave(path, "", name=P)
+    misbehave(master, "", name=P)
     assert [rcode(ask(server.port, name)) for name in (P, B)] == ["NXDOMAIN", "NXDOMAIN"]
 
 
-def test_a_truncated_answer_is_whole_over_tcp(server: DnsServer, path: str) -> None:
-    misbehave(path, "truncated")
+def test_a_truncated_answer_is_whole_over_tcp(server: DnsServer, master: str) -> None:
+    misbehave(master, "truncated")
     cut = probe(server, "udp")
     assert (cut["tc"], cut["addresses"]) == (True, [])
     assert probe(server, "tcp")["addresses"] == ["10.81.1.11"]
     whole = asyncio.run(control.lookup(P, "127.0.0.1", server.port))
     assert whole["addresses"] == ["10.81.1.11"]
-    assert [q["transport"] for q in asyncio.run(control.queries(path=path))][-2:] == ["udp", "tcp"]
+    asked = asyncio.run(control.queries(path=master))
+    assert [q["transport"] for q in asked][-2:] == ["udp", "tcp"]
 
 
-def test_without_tcp_a_truncated_answer_stays_one(server: DnsServer, path: str) -> None:
-    misbehave(path, "truncated-no-tcp")
+def test_without_tcp_a_truncated_answer_stays_one(server: DnsServer, master: str) -> None:
+    misbehave(master, "truncated-no-tcp")
     assert probe(server, "udp")["tc"] is True
     said = probe(server, "tcp", timeout=0.1)
     assert (said["rcode"], said["text"]) == ("NOANSWER", "127.0.0.1: no answer in 0.1 s over TCP")
 
 
 @pytest.mark.parametrize("over", ["udp", "tcp"])
-def test_a_slow_answer_comes_late_and_is_true(server: DnsServer, path: str, over: str) -> None:
-    misbehave(path, "slow", 0.2)
+def test_a_slow_answer_comes_late_and_is_true(server: DnsServer, master: str, over: str) -> None:
+    misbehave(master, "slow", 0.2)
     for _ in range(2):  # the second one from what was stored
         started = clock.now()
         assert probe(server, over)["addresses"] == ["10.81.1.11"]
@@ -101,15 +95,15 @@ def test_a_slow_answer_comes_late_and_is_true(server: DnsServer, path: str, over
     assert probe(server, over, timeout=0.05)["rcode"] == "NOANSWER"
 
 
-def test_a_stale_server_takes_changes_and_answers_as_before(server: DnsServer, path: str) -> None:
-    misbehave(path, "stale")
+def test_a_stale_server_takes_changes_and_answers_as_before(server: DnsServer, master: str) -> None:
+    misbehave(master, "stale")
     with pytest.raises(
         DrHarnessError, match=r"expected \['10.82.1.11'\] served.* got .*10.81.1.11"
     ):
-        asyncio.run(control.change_records({P: ["10.82.1.11"]}, path=path))
+        asyncio.run(control.change_records({P: ["10.82.1.11"]}, path=master))
     assert values(ask(server.port, P)) == ["10.81.1.11"]
-    assert asyncio.run(control.zone(path=path))["records"][P]["A"] == ["10.82.1.11"]
-    misbehave(path, "")
+    assert asyncio.run(control.zone(path=master))["records"][P]["A"] == ["10.82.1.11"]
+    misbehave(master, "")
     assert values(ask(server.port, P)) == ["10.82.1.11"]
 
 
@@ -122,24 +116,24 @@ def test_a_stale_server_takes_changes_and_answers_as_before(server: DnsServer, p
     ],
 )
 def test_a_change_that_is_not_answered_says_what_is(
-    server: DnsServer, path: str, how: str, says: str
+    server: DnsServer, master: str, how: str, says: str
 ) -> None:
-    misbehave(path, how, 9.0)
+    misbehave(master, how, 9.0)
     with pytest.raises(DrHarnessError, match=f"expected .* served .*{says}"):
-        asyncio.run(control.change_records({P: ["10.82.1.11"]}, path=path))
+        asyncio.run(control.change_records({P: ["10.82.1.11"]}, path=master))
 
 
-def test_a_change_that_is_not_to_be_verified_is_only_stored(server: DnsServer, path: str) -> None:
-    misbehave(path, "servfail")
-    done = asyncio.run(control.change_records({P: ["10.82.1.11"]}, verify=False, path=path))
+def test_a_change_that_is_not_to_be_verified_is_only_stored(server: DnsServer, master: str) -> None:
+    misbehave(master, "servfail")
+    done = asyncio.run(control.change_records({P: ["10.82.1.11"]}, verify=False, path=master))
     assert done["changed"]
     assert server.zone.serial == done["serial"]
 
 
-def test_an_soa_that_is_not_served_is_said(server: DnsServer, path: str) -> None:
-    misbehave(path, "servfail", name="dr.internal")
+def test_an_soa_that_is_not_served_is_said(server: DnsServer, master: str) -> None:
+    misbehave(master, "servfail", name="dr.internal")
     with pytest.raises(DrHarnessError, match=r"expected dr\.internal's SOA record, got SERVFAIL"):
-        asyncio.run(control.change_records({P: ["10.82.1.11"]}, path=path))
+        asyncio.run(control.change_records({P: ["10.82.1.11"]}, path=master))
 
 
 @pytest.mark.parametrize(
@@ -150,8 +144,8 @@ def test_an_soa_that_is_not_served_is_said(server: DnsServer, path: str) -> None
     ],
 )
 def test_an_unknown_way_is_refused(
-    path: str, server: DnsServer, how: str, *, seconds: float, says: str
+    master: str, server: DnsServer, how: str, *, seconds: float, says: str
 ) -> None:
     with pytest.raises(UsageError, match=says):
-        misbehave(path, how, seconds)
+        misbehave(master, how, seconds)
     assert rcode(ask(server.port, P)) == "NOERROR"

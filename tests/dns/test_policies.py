@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,40 +10,10 @@ from drharness.dns import cache, control
 from drharness.dns.resolver import Resolver
 from drharness.dns.server import DnsServer
 from drharness.errors import UsageError
-from drharness.kernel import rng
 from tests.dns.background import Background, HandClock, ask, closing, rcode, values
 
 P, NOW = "cfgmaster-p.dr.internal", "now.dr.internal"
 OLD, NEW = ["10.81.1.11"], ["10.82.1.11"]
-
-
-@pytest.fixture
-def hand() -> HandClock:
-    """The clock that TTLs are counted on."""
-    return HandClock()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """The control socket of ``caching``."""
-    return str(tmp_path / "r")
-
-
-@pytest.fixture
-def master(tmp_path: Path) -> str:
-    """The control socket of ``server``."""
-    return str(tmp_path / "c")
-
-
-@pytest.fixture
-def caching(
-    background: Background, server: DnsServer, hand: HandClock, path: str
-) -> Iterator[Resolver]:
-    """A resolver in front of ``server``."""
-    made = Resolver([("127.0.0.1", server.port)], rng.stream(1, "ids"), clock=hand)
-    background.run(made.start(control=path))
-    yield made
-    background.run(closing(made.close))
 
 
 def follow(path: str, how: str, seconds: float = 0.0) -> None:

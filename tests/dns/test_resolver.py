@@ -34,29 +34,6 @@ P, B = "cfgmaster-p.dr.internal", "cfgmaster-b.dr.internal"
 
 
 @pytest.fixture
-def hand() -> HandClock:
-    """The clock that TTLs are counted on."""
-    return HandClock()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """The control socket of ``caching``."""
-    return str(tmp_path / "r")
-
-
-@pytest.fixture
-def caching(
-    background: Background, server: DnsServer, hand: HandClock, path: str
-) -> Iterator[Resolver]:
-    """A resolver in front of ``server``."""
-    made = Resolver([("127.0.0.1", server.port)], rng.stream(1, "ids"), clock=hand)
-    background.run(made.start(control=path))
-    yield made
-    background.run(closing(made.close))
-
-
-@pytest.fixture
 def upstream() -> Iterator[Upstream]:
     """A name server that answers when told."""
     made = Upstream()
