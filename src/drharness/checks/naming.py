@@ -43,7 +43,7 @@ def _expected(history: History, event: Event) -> list[list[str]]:
             return []
         return [[_address(history, history.region_of(host), name)]]
     meant = intent(history, t)
-    if not meant.settled or troubled(history, t, host, f"{host}.resolver", "dns"):
+    if not meant.settled or troubled(history, t, host, "dns"):
         return []
     right = [[_address(history, meant.names, name)]]
     if event.get("source") == "cache":
