@@ -18,6 +18,16 @@ from drharness.topology.model import Component, Vm
 _SIDES = {"primary": "p", "backup": "b"}
 
 
+def region(topology: Topology, active: str, target: str) -> str:
+    """The region that ``active``, ``dormant`` or a region's name stands for.
+
+    :param active: the region whose database is active now
+    :raises UsageError: none is called so
+    """
+    names = _regions(topology, active)
+    return names[validate.choice("region", target, names)]
+
+
 def vms(
     topology: Topology, active: str, target: str, *, name: str = "target", framework: str = ""
 ) -> tuple[Vm, ...]:
@@ -58,18 +68,22 @@ def _named(
 ) -> tuple[Vm | Component, ...]:
     names: dict[str, tuple[Vm | Component, ...]] = {c.id: (c,) for c in topology.components}
     names |= {vm.id: (vm,) for vm in topology.vms}
-    where = {"active": active, "dormant": topology.other(active)}
-    for word, region in [*where.items(), *((r, r) for r in topology.regions)]:
-        names |= _of_region(topology, word, region)
+    for word, meant in _regions(topology, active).items():
+        names |= _of_region(topology, word, meant)
     if framework and framework != active:  # each to its own: the database, and who works on it
-        for word, region in (("active", framework), ("dormant", topology.other(framework))):
-            found = _of_region(topology, word, region)
+        for word, meant in _regions(topology, framework).items():
+            found = _of_region(topology, word, meant)
             names |= {k: v for k, v in found.items() if k.startswith(f"{word}.framework")}
     for word, side in _SIDES.items():
         names[f"proxies.{word}"] = tuple(
             c for c in topology.components if c.kind == "csproxy" and c.side == side
         )
     return names[validate.choice(name, target, names)]
+
+
+def _regions(topology: Topology, active: str) -> dict[str, str]:
+    where = {"active": active, "dormant": topology.other(active)}
+    return where | {r: r for r in topology.regions}
 
 
 def _of_region(topology: Topology, word: str, region: str) -> dict[str, tuple[Vm | Component, ...]]:

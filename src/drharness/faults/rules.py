@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from drharness.deployment import targets
 from drharness.deployment.operations import Operations
 from drharness.errors import DrHarnessError, UsageError
 from drharness.faults.model import Breakage, Fault, Seen, changed
@@ -24,17 +25,6 @@ _PATIENT_S, _IMPATIENT_S = 2.0, 0.3
 _PORT = str(addresses.POSTGRES_PORT)
 _WRONG_SOURCES = ("subnet", "host")
 _LEFT = ("duplicate", "wider")
-
-
-def region_of(operations: Operations, region: str) -> str:
-    """The region that ``active``, ``dormant`` or a region's name stands for now.
-
-    :raises UsageError: none is called so
-    """
-    regions = operations.topology.regions
-    validate.choice("region", region, ("active", "dormant", *regions))
-    other = operations.topology.other(operations.active)
-    return {"active": operations.active, "dormant": other}.get(region, region)
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ class _Wall:
     def __init__(self, operations: Operations, region: str) -> None:
         """:raises UsageError: its DBMS VM is powered off"""
         topology = operations.topology
-        self.region = region_of(operations, region)
+        self.region = targets.region(topology, operations.active, region)
         vm = topology.dbms(self.region)
         if not operations.is_on(vm.id):
             raise UsageError(f"region: {vm.id} is powered off: it has no rules in force.")
