@@ -140,6 +140,19 @@ def test_a_called_function_that_dies_or_hangs_is_reported(machines: Machines) ->
         vm.call("signal:pause", timeout=0.2)
 
 
+def test_only_programs_die_of_writing_to_whom_has_gone(machines: Machines) -> None:
+    """A component is told by an error; a program like ``head``'s input expects SIGPIPE."""
+    vm = machines.machine(VM)
+    of_function = vm.call("linecache:getlines", {"filename": "/proc/self/status"})
+    of_program = vm.run(["cat", "/proc/self/status"]).stdout.splitlines()
+    assert _ignored(of_function) & 1 << signal.SIGPIPE - 1
+    assert not _ignored(of_program) & 1 << signal.SIGPIPE - 1
+
+
+def _ignored(status: list[str]) -> int:
+    return next(int(line.split()[1], 16) for line in status if line.startswith("SigIgn:"))
+
+
 def test_calls_in_one_vm_do_not_wait_for_each_other(machines: Machines) -> None:
     vm = machines.machine(VM)
     slow = vm.submit("call", timeout=20.0, function="signal:pause", kwargs={})

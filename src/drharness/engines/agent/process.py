@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-_RESET = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+_RESET = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -44,7 +44,8 @@ def fork(body: Callable[[], int], *, stdout: int, stderr: int, close: Iterable[i
     """Fork a child that runs ``body`` and exits with what it returns.
 
     The child has a session of its own, default signals, no input, and none of the parent's
-    descriptors named in ``close``; it never returns into the parent's code.
+    descriptors named in ``close``; it never returns into the parent's code. As in every Python
+    process SIGPIPE is ignored: whom the other side leaves gets an error, and lives.
 
     :return: the child's process id
     """
@@ -56,6 +57,7 @@ def fork(body: Callable[[], int], *, stdout: int, stderr: int, close: Iterable[i
         signal.set_wakeup_fd(-1)
         for number in _RESET:
             signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         os.setsid()
         for fd in close:
             os.close(fd)

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import inspect
 import os
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -97,6 +98,7 @@ def execute(
     """Replace this process by a program, as ``user``; returns 127 with a message when it cannot."""
     if user:
         become(user)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # what programs other than Python's expect
     try:
         os.execvpe(argv[0], argv, dict(env))
     except OSError as error:
