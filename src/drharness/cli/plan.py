@@ -9,6 +9,7 @@ from pathlib import Path
 
 from drharness import faults, procedures
 from drharness.checks import Budget
+from drharness.cli.variations import step_of
 from drharness.deployment.engines import NAMES as ENGINES
 from drharness.errors import UsageError
 from drharness.faults import spelling
@@ -104,12 +105,12 @@ def procedure_of(
         )
     procedure = chosen(to=to, **_choice(chosen, name, varied.database))
     for step in varied.without:
-        procedure = procedure.without(_step("--without", step, procedure))
+        procedure = procedure.without(step_of("--without", step, procedure))
     for pair in varied.swap:
         names = [part.strip() for part in pair.split(",")]
         if len(names) != 2:
             raise UsageError(f"--swap: expected two steps, as in fence,promote, got {pair!r}.")
-        one, other = (_step("--swap", step, procedure) for step in names)
+        one, other = (step_of("--swap", step, procedure) for step in names)
         procedure = procedure.swapped(one, other)
     return procedure
 
@@ -125,10 +126,6 @@ def _choice(chosen: Callable[..., Procedure], name: str, database: str) -> dict[
 def usual_fault(procedure: Procedure) -> str:
     """What a procedure is for, as ``--fault`` spells it; ``region-down`` if nobody said."""
     return USUAL_FAULTS.get(procedure.name.replace("_", "-"), "region-down")
-
-
-def _step(option: str, step: str, procedure: Procedure) -> str:
-    return validate.choice(option, step.replace("_", "-"), [s.id for s in procedure.steps])
 
 
 def fault_of(text: str, *, to: str, topology: Topology) -> Fault | None:

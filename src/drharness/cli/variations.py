@@ -42,13 +42,13 @@ def varied(
     options = _options(procedure, fence=fence, force=force, max_lag=max_lag)
     procedure = dataclasses.replace(procedure, options=options)
     for step in repeat or ():
-        procedure = procedure.repeated(_step("--repeat", step, procedure))
+        procedure = procedure.repeated(step_of("--repeat", step, procedure))
     for text in delay or ():
         name, _, seconds = text.partition("=")
-        step = _step("--delay", name, procedure)
+        step = step_of("--delay", name, procedure)
         procedure = procedure.delayed(step, _seconds(text, seconds))
     if interrupt:
-        procedure = procedure.interrupted(after=_step("--interrupt", interrupt, procedure))
+        procedure = procedure.interrupted(after=step_of("--interrupt", interrupt, procedure))
     return procedure
 
 
@@ -116,5 +116,6 @@ def _seconds(text: str, seconds: str) -> float:
     return validate.number("--delay", number, low=0, high=86400)
 
 
-def _step(option: str, step: str, procedure: Procedure) -> str:
+def step_of(option: str, step: str, procedure: Procedure) -> str:
+    """A step's id, of which an option may spell the hyphens as underscores."""
     return validate.choice(option, step.replace("_", "-"), [s.id for s in procedure.steps])
