@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from drharness.checks import Result, judge
 from drharness.history import History
 from drharness.topology import Topology
 from tests.checks.looked import TOPOLOGY, census, resources
@@ -290,3 +291,8 @@ def good_drill(plot: Plot | None = None) -> list[Data]:
 def history_of(events: list[Data]) -> History:
     """The view of these events."""
     return History(events)
+
+
+def result_of(events: list[Data], invariant: str) -> Result:
+    """What one check makes of them."""
+    return judge(history_of(events), invariants=[invariant]).results[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from drharness.checks import Result, Verdict, judge
+from drharness.checks import Verdict
 from tests.checks.story import (
     MASTER,
     OLD,
@@ -16,8 +16,8 @@ from tests.checks.story import (
     Data,
     Story,
     begin,
-    history_of,
     ns,
+    result_of,
     steps_of,
 )
 
@@ -78,13 +78,9 @@ def _with_procedure(story: Story) -> list[Data]:
     return story.done()
 
 
-def _result(events: list[Data], invariant: str) -> Result:
-    return judge(history_of(events), invariants=[invariant]).results[0]
-
-
 def test_a_proxy_whose_link_to_the_master_is_cut_still_serves_reads() -> None:
-    assert _result(_link(TWO, ACTIVE).done(), "L2").verdict is Verdict.PASS
-    (finding,) = _result(_failing_reads(_link(TWO, ACTIVE), "region2"), "L2").findings
+    assert result_of(_link(TWO, ACTIVE).done(), "L2").verdict is Verdict.PASS
+    (finding,) = result_of(_failing_reads(_link(TWO, ACTIVE), "region2"), "L2").findings
     assert finding.verdict is Verdict.FAIL
     assert "region2" in finding.expected
 
@@ -92,8 +88,8 @@ def test_a_proxy_whose_link_to_the_master_is_cut_still_serves_reads() -> None:
 def test_reads_over_a_cut_link_of_the_pair_itself_may_fail() -> None:
     """Clients of one Application VM come to the proxy of the other on this link."""
     events = _failing_reads(_link(TWO, OTHER), "region2")
-    assert _result(events, "L2").verdict is Verdict.PASS
-    (finding,) = _result(_failing_reads(_link(TWO, OTHER), "region1"), "L2").findings
+    assert result_of(events, "L2").verdict is Verdict.PASS
+    (finding,) = result_of(_failing_reads(_link(TWO, OTHER), "region1"), "L2").findings
     assert "region1" in finding.expected
 
 
@@ -102,7 +98,7 @@ def test_reads_over_a_cut_link_of_the_pair_itself_may_fail() -> None:
     [(TWO, ACTIVE), (OTHER, "region1-framework-b"), (TWO, "dns"), (ACTIVE, "region1-dbms")],
 )
 def test_a_region_has_not_to_write_over_a_cut_link(source: str, target: str) -> None:
-    assert not _result(_with_procedure(_link(source, target)), "L1").findings
+    assert not result_of(_with_procedure(_link(source, target)), "L1").findings
 
 
 @pytest.mark.parametrize(
@@ -110,13 +106,13 @@ def test_a_region_has_not_to_write_over_a_cut_link(source: str, target: str) -> 
     [(ONE, ACTIVE), (OTHER, "region2-framework-p"), (TWO, "region1-application-b")],
 )
 def test_a_cut_link_that_no_write_passes_excuses_nothing(source: str, target: str) -> None:
-    (finding,) = _result(_with_procedure(_link(source, target)), "L1").findings
+    (finding,) = result_of(_with_procedure(_link(source, target)), "L1").findings
     assert "region2" in finding.expected
 
 
 def test_after_a_cut_link_healed_writes_are_due_again() -> None:
-    assert _result(_link(TWO, ACTIVE, back=4.0, healed=2.0).done(), "L1").verdict is Verdict.PASS
-    (finding,) = _result(_link(TWO, ACTIVE, back=11.0, healed=2.0).done(), "L1").findings
+    assert result_of(_link(TWO, ACTIVE, back=4.0, healed=2.0).done(), "L1").verdict is Verdict.PASS
+    (finding,) = result_of(_link(TWO, ACTIVE, back=11.0, healed=2.0).done(), "L1").findings
     assert "region2" in finding.expected
 
 
@@ -124,7 +120,7 @@ def test_after_a_cut_link_healed_writes_are_due_again() -> None:
 def test_a_killed_component_that_comes_back_in_time_passes(
     back: float, healed: float | None
 ) -> None:
-    result = _result(_told(KILLED, back=back, healed=healed).done(), "L1")
+    result = result_of(_told(KILLED, back=back, healed=healed).done(), "L1")
     assert (result.exercised, result.verdict) == (True, Verdict.PASS)
 
 
@@ -132,19 +128,19 @@ def test_a_killed_component_that_comes_back_in_time_passes(
 def test_recovery_is_due_though_nobody_healed_a_killed_component(
     back: float, healed: float | None
 ) -> None:
-    (finding,) = _result(_told(KILLED, back=back, healed=healed).done(), "L1").findings
+    (finding,) = result_of(_told(KILLED, back=back, healed=healed).done(), "L1").findings
     assert finding.verdict is Verdict.FAIL
 
 
 def test_a_frozen_component_is_not_due_before_it_is_healed() -> None:
     frozen = {"f": "component_frozen", "args": {"target": MASTER["region1"]}}
-    assert not _result(_told(frozen, back=20.0).done(), "L1").exercised
+    assert not result_of(_told(frozen, back=20.0).done(), "L1").exercised
 
 
 def test_reads_through_a_killed_proxy_may_fail() -> None:
     fault = {"f": "component_killed", "args": {"target": PROXY["region2"], "signal": 9}}
     story = _told(fault, back=4.0, healed=8.0)
-    assert not _result(_failing_reads(story, "region2"), "L2").findings
+    assert not result_of(_failing_reads(story, "region2"), "L2").findings
 
 
 @pytest.mark.parametrize(("return_fence", "due"), [("boot-deny", False), ("none", True)])
@@ -156,5 +152,5 @@ def test_a_database_that_boots_behind_its_rules_needs_a_procedure(
     story.events[0]["topology"]["return_fence"] = return_fence
     story.add(1.04, "vm", id="region1-dbms", state="off", cause="vm_rebooted")
     story.add(1.06, "vm", id="region1-dbms", state="on", cause="vm_rebooted")
-    result = _result(story.done(), "L1")
+    result = result_of(story.done(), "L1")
     assert (result.exercised, bool(result.findings)) == (due, due)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from drharness.checks import Result, Verdict, judge, recoveries
+from drharness.checks import Verdict, judge, recoveries
 from drharness.history import History
 from drharness.topology import Topology
 from tests.checks.story import (
@@ -23,12 +23,9 @@ from tests.checks.story import (
     good_drill,
     history_of,
     ns,
+    result_of,
     steps_of,
 )
-
-
-def _result(events: list[Data], invariant: str) -> Result:
-    return judge(history_of(events), invariants=[invariant]).results[0]
 
 
 def _refused() -> list[Data]:
@@ -46,7 +43,7 @@ def _refused() -> list[Data]:
 
 
 def test_a_refused_procedure_is_named_where_writes_did_not_recover() -> None:
-    (finding,) = _result(_refused(), "L1").findings
+    (finding,) = result_of(_refused(), "L1").findings
     assert finding.verdict is Verdict.FAIL
     assert finding.seen.endswith(
         "procedure full_failover refused at step fence: no proof that region1-dbms is off"
@@ -55,19 +52,19 @@ def test_a_refused_procedure_is_named_where_writes_did_not_recover() -> None:
 
 
 def test_a_refusal_breaks_no_structure() -> None:
-    assert _result(_refused(), "P1").verdict is Verdict.PASS
+    assert result_of(_refused(), "P1").verdict is Verdict.PASS
 
 
 def test_refusing_while_management_is_cut_is_right() -> None:
     events = _refused()
     cut = {"v": 1, "kind": "fault", "f": "management_cut", "args": {}}
     events[1:1] = [{**cut, "t": ns(1.45), "type": "invoke"}, {**cut, "t": ns(1.46), "type": "ok"}]
-    assert not _result(events, "L1").exercised
+    assert not result_of(events, "L1").exercised
 
 
 def test_traffic_that_ends_before_the_bound_leaves_recovery_unknown() -> None:
     events = [e for e in good_drill() if e["t"] < ns(3.5) or e["kind"] == "plan"]
-    (finding,) = _result(events, "L1").findings
+    (finding,) = result_of(events, "L1").findings
     assert finding.verdict is Verdict.UNKNOWN
     assert "too short to judge" in finding.seen
 
@@ -77,7 +74,7 @@ def test_writes_that_stop_again_after_recovery_are_a_violation() -> None:
     story.events = [e for e in story.events if e["t"] < ns(10.4) or e["kind"] != "op"]
     for t in steps_of(10.5, 12.0, 0.2):
         story.refuse(t, PROXY["region2"])
-    (finding,) = _result(story.done(), "L1").findings
+    (finding,) = result_of(story.done(), "L1").findings
     assert finding.expected.startswith("writes through region2's proxies go on")
 
 
@@ -96,17 +93,17 @@ def test_too_few_reads_after_a_write_leave_it_unknown(
     late: float, until: float, verdict: Verdict
 ) -> None:
     events = _not_read_back(good_drill(Plot(late=late)), until=until)
-    (finding,) = _result([e for e in events if e["kind"] != "final"], "L1").findings
+    (finding,) = result_of([e for e in events if e["kind"] != "final"], "L1").findings
     assert finding.verdict is verdict
 
 
 def test_a_write_that_ended_the_traffic_is_read_back_at_rest() -> None:
-    assert _result(_not_read_back(good_drill(), until=4.0), "L1").verdict is Verdict.PASS
+    assert result_of(_not_read_back(good_drill(), until=4.0), "L1").verdict is Verdict.PASS
     behind = _not_read_back(good_drill(), until=4.0)
     for event in behind:
         if event["kind"] == "final" and "csproxy" in event["source"]:
             event["seq"] = 1
-    assert _result(behind, "L1").verdict is Verdict.UNKNOWN
+    assert result_of(behind, "L1").verdict is Verdict.UNKNOWN
 
 
 def _returned(*, writes: bool) -> list[Data]:
@@ -130,13 +127,13 @@ def _returned(*, writes: bool) -> list[Data]:
 
 def test_a_region_whose_clients_ended_with_it_has_nobody_to_write() -> None:
     events = _returned(writes=False)
-    assert _result(events, "L1").verdict is Verdict.PASS
+    assert result_of(events, "L1").verdict is Verdict.PASS
     (recovery,) = recoveries(history_of(events))
     assert list(recovery.regions) == ["region1"]
 
 
 def test_a_region_with_a_client_that_began_anew_has_to_recover() -> None:
-    (finding,) = _result(_returned(writes=True), "L1").findings
+    (finding,) = result_of(_returned(writes=True), "L1").findings
     assert "region2" in finding.expected
     assert finding.verdict is not Verdict.PASS
 
@@ -175,14 +172,14 @@ def _without_names(step: str, *, broken: bool) -> list[Data]:
 def test_a_definite_failure_for_a_broken_dns_server_is_no_violation(
     step: str, broken: bool, verdict: Verdict, invariant: str
 ) -> None:
-    assert _result(_without_names(step, broken=broken), invariant).verdict is verdict
+    assert result_of(_without_names(step, broken=broken), invariant).verdict is verdict
 
 
 def test_a_write_that_no_read_shows_for_long_has_not_recovered() -> None:
     story = drill()
     for t in steps_of(4.55, 6.5, 0.1):
         story.read(t, PROXY["region2"], epoch=NEW, mode="normal")
-    (finding,) = _result(_not_read_back(story.done(), until=7), "L1").findings
+    (finding,) = result_of(_not_read_back(story.done(), until=7), "L1").findings
     assert finding.verdict is Verdict.FAIL
     assert "none of" in finding.seen
 
@@ -210,12 +207,12 @@ def _healed(cut_until: float | None, back: float) -> list[Data]:
 
 
 def test_without_heal_and_procedure_recovery_is_not_judged() -> None:
-    assert not _result(_healed(None, 20.0), "L1").exercised
+    assert not result_of(_healed(None, 20.0), "L1").exercised
 
 
 def test_after_the_heal_recovery_is_due_within_the_bound() -> None:
-    assert _result(_healed(2.0, 4.0), "L1").verdict is Verdict.PASS
-    (finding,) = _result(_healed(2.0, 11.0), "L1").findings
+    assert result_of(_healed(2.0, 4.0), "L1").verdict is Verdict.PASS
+    (finding,) = result_of(_healed(2.0, 11.0), "L1").findings
     assert "region2" in finding.expected
 
 
@@ -224,31 +221,31 @@ def test_a_region_cut_off_by_an_unhealed_fault_has_not_to_recover() -> None:
     plan = {"v": 1, "kind": "plan", "plan": 1, "procedure": "drill", "to": "region1"}
     events.append({**plan, "t": ns(2.0), "type": "invoke"})
     events.append({**plan, "t": ns(3.0), "type": "ok"})
-    result = _result(events, "L1")
+    result = result_of(events, "L1")
     assert (result.exercised, result.verdict) == (True, Verdict.PASS)
 
 
 def test_reads_of_a_cut_off_region_still_have_to_succeed() -> None:
     events = _healed(None, 20.0)
-    assert _result(events, "L2").verdict is Verdict.PASS
+    assert result_of(events, "L2").verdict is Verdict.PASS
     for event in events:
         mine = event["kind"] == "op" and event["via"] == PROXY["region2"] and event["t"] > ns(5)
         if mine and event["f"] == "read" and event["type"] == "ok":
             event.update(type="info", err={"cls": "timeout", "text": "2 s"})
-    (finding,) = _result(events, "L2").findings
+    (finding,) = result_of(events, "L2").findings
     assert finding.verdict is Verdict.FAIL
 
 
 def test_no_read_during_the_fault_leaves_limited_mode_unknown() -> None:
     events = [e for e in good_drill() if e["kind"] != "op" or e["f"] != "read" or e["t"] < ns(1.5)]
-    (finding,) = _result(events, "L2").findings
+    (finding,) = result_of(events, "L2").findings
     assert (finding.verdict, finding.seen) == (Verdict.UNKNOWN, "no read was tried")
 
 
 def test_a_proxy_never_normal_again_is_named_with_its_last_sample() -> None:
     story = drill(Plot(backup_normal=9.0))
     events = [e for e in story.done() if e["t"] < ns(5)]
-    (finding,) = _result(events, "L3").findings
+    (finding,) = result_of(events, "L3").findings
     assert "region2-application-b.csproxy is in normal mode" in finding.expected
     assert finding.seen.endswith("says limited")
 
@@ -256,7 +253,7 @@ def test_a_proxy_never_normal_again_is_named_with_its_last_sample() -> None:
 def test_a_proxy_on_a_dead_vm_has_not_to_reconnect() -> None:
     story = drill(Plot(backup_normal=9.0))
     story.add(1.9, "vm", id="region2-application-b", state="off")
-    assert _result(story.done(), "L3").verdict is Verdict.PASS
+    assert result_of(story.done(), "L3").verdict is Verdict.PASS
 
 
 def _without_flush(story: Story) -> list[Data]:
@@ -269,7 +266,7 @@ def test_without_a_flush_the_ttl_is_allowed(normal: float, verdict: Verdict) -> 
     for t in steps_of(4.9, 6.0, 0.2):
         mode = "normal" if t >= normal else "limited"
         story.comp(t, "region2-application-b.csproxy", "backup", mode=mode, epoch=NEW)
-    assert _result(_without_flush(story), "L3").verdict is verdict
+    assert result_of(_without_flush(story), "L3").verdict is verdict
 
 
 def test_rto_names_the_slowest_region_and_what_the_time_went_into() -> None:
@@ -360,4 +357,4 @@ def test_writes_that_are_slow_have_not_stopped(slow: bool, verdict: Verdict) -> 
         story.op(t, "create", via=PROXY["region2"], took=2.0, **how)
     story.write(12.7, PROXY["region2"], epoch=NEW)
     story.add(13.0, "end")
-    assert _result(story.done(), "L1").verdict is verdict
+    assert result_of(story.done(), "L1").verdict is verdict

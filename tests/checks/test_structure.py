@@ -6,18 +6,24 @@ from typing import Any
 
 import pytest
 
-from drharness.checks import Result, Verdict, judge
-from tests.checks.story import STEPS, Data, Plot, drill, finish, good_drill, history_of, ns
-
-
-def _result(events: list[Data], invariant: str) -> Result:
-    return judge(history_of(events), invariants=[invariant]).results[0]
+from drharness.checks import Verdict, judge
+from tests.checks.story import (
+    STEPS,
+    Data,
+    Plot,
+    drill,
+    finish,
+    good_drill,
+    history_of,
+    ns,
+    result_of,
+)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_each_skipped_step_is_named_with_what_it_means(step: str) -> None:
     events = [e for e in good_drill() if not (e["kind"] == "step" and e["id"] == step)]
-    (finding,) = _result(events, "P1").findings
+    (finding,) = result_of(events, "P1").findings
     assert finding.expected == f"full_failover does step {step}"
     assert finding.seen.startswith("it was skipped: ")
 
@@ -28,7 +34,7 @@ def test_each_swap_of_neighbours_breaks_the_order(one: str, two: str) -> None:
     for event in events:
         if event["kind"] == "step" and event["id"] in (one, two):
             event["id"] = two if event["id"] == one else one
-    findings = _result(events, "P1").findings
+    findings = result_of(events, "P1").findings
     assert f"step {one} is completed before step {two} begins" in {f.expected for f in findings}
 
 
@@ -36,7 +42,7 @@ def test_a_step_begun_before_the_one_before_has_ended_breaks_the_order() -> None
     events = good_drill()
     begun = next(e for e in events if e["kind"] == "step" and e["id"] == "promote")
     begun["t"] = ns(1.97)
-    (finding,) = _result(events, "P1").findings
+    (finding,) = result_of(events, "P1").findings
     assert finding.seen == "promote began, fence was completed 0.030 s later"
 
 
@@ -53,7 +59,7 @@ def _ends(events: list[Data], *, step: str, how: str) -> list[Data]:
 
 
 def test_a_failed_procedure_is_named_with_step_and_text() -> None:
-    findings = _result(_ends(good_drill(), step="unblock", how="fail"), "P1").findings
+    findings = result_of(_ends(good_drill(), step="unblock", how="fail"), "P1").findings
     assert [f.seen for f in findings] == ["it failed at step unblock: the probe saw 5432 open"]
 
 
@@ -64,12 +70,12 @@ def test_a_failed_procedure_that_was_run_again_with_success_is_none() -> None:
         for e in good_drill()
         if e["kind"] in ("step", "plan")
     ]
-    assert _result([*events, *again], "P1").verdict is Verdict.PASS
+    assert result_of([*events, *again], "P1").verdict is Verdict.PASS
 
 
 def test_a_procedure_without_end_is_unknown() -> None:
     events = [e for e in good_drill() if not (e["kind"] == "plan" and e["type"] == "ok")]
-    (finding,) = _result(events, "P1").findings
+    (finding,) = result_of(events, "P1").findings
     assert finding.verdict is Verdict.UNKNOWN
 
 
@@ -78,11 +84,11 @@ def test_a_procedure_of_another_name_needs_what_it_set_out_to_do() -> None:
     for event in events:
         if event["kind"] == "plan":
             event.update(procedure="runbook", steps=[s for s in STEPS if s != "flush"])
-    assert _result(events, "P1").verdict is Verdict.PASS
+    assert result_of(events, "P1").verdict is Verdict.PASS
 
 
 def _finding(events: list[Data]) -> tuple[Verdict, str]:
-    (finding,) = _result(events, "V1").findings
+    (finding,) = result_of(events, "V1").findings
     return finding.verdict, finding.seen
 
 
@@ -115,7 +121,7 @@ def test_canaries_are_not_counted_as_traffic() -> None:
     for kind in ("invoke", "ok"):
         story.add(4.0, "op", type=kind, opid="region2-application-p.application/1.999",
                   canary=True, **base)  # fmt: skip
-    assert _result(story.done(), "V1").verdict is Verdict.PASS
+    assert result_of(story.done(), "V1").verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(("promoted", "recoveries"), [(False, 1), (True, 2)])

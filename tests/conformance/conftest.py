@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from drharness.kernel.waiting import wait_until
 from drharness.topology import Topology
 
 ENGINES = ("local",)
+SERVER, ADDRESS = "region1-application-p", "10.81.2.11"
 
 ECHO = """
 import socket, threading
@@ -77,3 +79,11 @@ try:
 except OSError:
     print("")
 """
+
+
+@pytest.fixture(scope="module")
+def echo(machines: Machines) -> Iterator[Machines]:
+    """Machines with an echo server in region 1."""
+    serve_echo(machines.machine(SERVER), sys.executable)
+    yield machines
+    machines.machine(SERVER).submit("stop", timeout=5.0, name="echo").result(5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -11,18 +10,9 @@ import pytest
 
 from drharness.engines.protocol import Cut, Machines, RegionCut, VmCut
 from drharness.kernel.waiting import wait_until
-from tests.conformance.conftest import PROBE, TALK, serve_echo
+from tests.conformance.conftest import ADDRESS, PROBE, SERVER, TALK, serve_echo
 
-SERVER, ADDRESS = "region1-application-p", "10.81.2.11"
 CLIENT, CLIENT_ADDRESS = "region2-application-p", "10.82.2.11"
-
-
-@pytest.fixture(scope="module")
-def echo(machines: Machines) -> Iterator[Machines]:
-    """Machines with an echo server in region 1."""
-    serve_echo(machines.machine(SERVER), sys.executable)
-    yield machines
-    machines.machine(SERVER).submit("stop", timeout=5.0, name="echo").result(5)
 
 
 def call(machines: Machines, client: str = CLIENT) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,9 +18,8 @@ from drharness.engines.protocol import (
 )
 from drharness.kernel.waiting import wait_until
 from fixtures import leaks
-from tests.conformance.conftest import serve_echo
+from tests.conformance.conftest import ADDRESS
 
-SERVER, ADDRESS = "region1-application-p", "10.81.2.11"
 CLIENT, NEIGHBOUR = "region2-application-p", "region1-application-b"
 MEASURE = "drharness.engines.agent.measure"
 
@@ -47,14 +45,6 @@ def trip(machines: Machines, vm: str = CLIENT) -> float:
     """Milliseconds of the fastest of some round trips to the server."""
     arguments = {"host": ADDRESS, "count": 5}
     return float(machines.machine(vm).call(f"{MEASURE}:round_trip", arguments))
-
-
-@pytest.fixture(scope="module")
-def echo(machines: Machines) -> Iterator[Machines]:
-    """Machines with an echo server in region 1."""
-    serve_echo(machines.machine(SERVER), sys.executable)
-    yield machines
-    machines.machine(SERVER).submit("stop", timeout=5.0, name="echo").result(5)
 
 
 @pytest.mark.parametrize("kind", POWER_OF, ids=lambda kind: kind.__name__)

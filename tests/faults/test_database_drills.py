@@ -12,9 +12,9 @@ from drharness.deployment import Deployment, deploy
 from drharness.errors import StartupFailed, UsageError
 from drharness.faults.model import Fault
 from drharness.faults.probes import ask
-from drharness.history.records import Operation
 from drharness.kernel import clock
 from drharness.topology import Topology
+from tests.procedures.drills import writes_since
 
 DOWN = faults.RegionDown("region1")
 FAILOVER = procedures.full_failover(to="region2")
@@ -22,11 +22,6 @@ LOSSY = procedures.full_failover(to="region2", max_lag_s=60)
 FORCED = procedures.full_failover(to="region2", force=True)
 
 pytestmark = pytest.mark.slow
-
-
-def writes_since(d: Deployment, t: int, kind: str) -> list[Operation]:
-    """Writes begun after an instant (ns) that ended in this way."""
-    return [w for w in d.history.writes if w.invoked > t and w.type == kind]
 
 
 @pytest.mark.parametrize("fault", [faults.SlotLost(), faults.StandbyLagging("receive")], ids=repr)
