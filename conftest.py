@@ -9,8 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]
+
+# How long an example takes, or its making, is the machine's doing: others run on it.
+settings.register_profile("drharness", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("drharness")
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from drharness.components.wire import connect
 from drharness.kernel import clock, rng
 from drharness.topology import Profile, Topology, Vm, addresses
 from drharness.topology.profile import FAST
+from tests.components import own_time
 from tests.components.memory_store import Database, MemoryStore
 
 QUICK = dataclasses.replace(
@@ -33,6 +34,7 @@ QUICK = dataclasses.replace(
     d=2.0,
     op_deadline=0.6,
 )
+PATIENCE = 30.0  # seconds for what is to come, however slowly: when is not the claim
 P, B = addresses.FRAMEWORK_NAMES
 
 
@@ -168,7 +170,7 @@ class World:
     async def link(self, vm: str, port: int, handler: Handler | None = None) -> Link:
         """A test's own link to a port of a VM."""
         return await connect(
-            self.address(vm), port, handler or Quiet(), log=self.logs.append, timeout=2.0
+            self.address(vm), port, handler or Quiet(), log=self.logs.append, timeout=PATIENCE
         )
 
 
@@ -220,7 +222,7 @@ class TestEnvironment:
         return MemoryStore(self.world.databases[settings["dbserver"]])
 
 
-async def until(probe: Callable[[], object], what: str, *, timeout: float = 5.0) -> None:
+async def until(probe: Callable[[], object], what: str, *, timeout: float = PATIENCE) -> None:
     """Wait until a condition holds."""
     deadline = clock.Deadline(timeout)
     while not probe():
@@ -239,4 +241,4 @@ def play(root: Path, scenario: Callable[[World], Awaitable[None]]) -> World:
             await world.stop()
         return world
 
-    return asyncio.run(whole())
+    return own_time.run(whole())

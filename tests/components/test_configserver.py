@@ -20,7 +20,7 @@ from drharness.components.messages import (
 )
 from drharness.components.store import Change
 from drharness.topology import addresses
-from tests.components.environment import World, play, until
+from tests.components.environment import PATIENCE, World, play, until
 from tests.components.memory_store import MemoryStore
 
 P_VM, B_VM = "region1-framework-p", "region1-framework-b"
@@ -53,12 +53,16 @@ async def client(world: World, vm: str = P_VM) -> tuple[Link, Ear, Registered]:
     """A subscribed client."""
     ear = Ear()
     link = await world.link(vm, PORT, ear)
-    return link, ear, await link.request(Register("c", subscribe=True), Registered, timeout=1.0)
+    return (
+        link,
+        ear,
+        await link.request(Register("c", subscribe=True), Registered, timeout=PATIENCE),
+    )
 
 
 async def create(link: Link, key: str, val: object = 1) -> Changed:
     """Create an object."""
-    return await link.request(ChangeConfig("create", key, val, opid=key), Changed, timeout=1.0)
+    return await link.request(ChangeConfig("create", key, val, opid=key), Changed, timeout=PATIENCE)
 
 
 def test_a_primary_serves_reads_and_writes(tmp_path: Path) -> None:
@@ -68,9 +72,9 @@ def test_a_primary_serves_reads_and_writes(tmp_path: Path) -> None:
         assert (registered.server, registered.epoch, registered.seq) == (P_CS, "e1", 0)
         done = await create(link, "app/1", {"a": [1]})
         assert (done.epoch, done.seq) == ("e1", 1)
-        value = await link.request(Read("app/1"), Value, timeout=1.0)
+        value = await link.request(Read("app/1"), Value, timeout=PATIENCE)
         assert (value.found, value.val, value.dbid) == (True, {"a": [1]}, done.dbid)
-        missing = await link.request(Read("app/2"), Value, timeout=1.0)
+        missing = await link.request(Read("app/2"), Value, timeout=PATIENCE)
         assert (missing.found, missing.val) == (False, None)
         claim = world.last(P_CS)
         assert (claim["db"], claim["peer"]) == ("region1", "10.81.3.10:5432")
@@ -87,7 +91,7 @@ def test_only_one_server_of_a_pair_is_primary(tmp_path: Path) -> None:
         assert world.last(B_CS)["role"] == "none"
         link = await world.link(B_VM, PORT)
         with pytest.raises(Refused, match="ServerNotPrimary") as refused:
-            await link.request(Register("c"), Registered, timeout=1.0)
+            await link.request(Register("c"), Registered, timeout=PATIENCE)
         assert refused.value.error.cls == "backup"
 
     world = play(tmp_path, scenario)

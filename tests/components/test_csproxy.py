@@ -27,7 +27,7 @@ from drharness.components.messages import (
 )
 from drharness.components.store import Change
 from drharness.topology import addresses
-from tests.components.environment import TaskChild, World, play, until
+from tests.components.environment import PATIENCE, TaskChild, World, play, until
 from tests.components.test_configserver import B_CS, P_CS, Ear, create, primary
 
 VM = "region1-application-p"
@@ -47,12 +47,16 @@ async def login(world: World, vm: str = VM) -> tuple[Link, Ear, Registered]:
     """A subscribed application."""
     ear = Ear()
     link = await world.link(vm, addresses.PROXY_PORT, ear)
-    return link, ear, await link.request(Register("a", subscribe=True), Registered, timeout=1.0)
+    return (
+        link,
+        ear,
+        await link.request(Register("a", subscribe=True), Registered, timeout=PATIENCE),
+    )
 
 
 async def value(link: Link, key: str) -> Value:
     """Read an object."""
-    return await link.request(Read(key), Value, timeout=1.0)
+    return await link.request(Read(key), Value, timeout=PATIENCE)
 
 
 async def dump(world: World, vm: str = VM) -> dict[str, Any]:
@@ -139,7 +143,7 @@ def test_a_backup_proxy_refuses_applications_but_follows(tmp_path: Path) -> None
         link = await world.link(VM, addresses.PROXY_PORT)
         for body in (Register("a"), Read("app/1")):
             with pytest.raises(Refused, match="ServerNotPrimary") as refused:
-                await link.request(body, object, timeout=1.0)
+                await link.request(body, object, timeout=PATIENCE)
             assert refused.value.error.cls == "backup"
 
     play(tmp_path, scenario)
@@ -151,7 +155,7 @@ def test_a_starting_proxy_serves_nobody_yet(tmp_path: Path) -> None:
         await until(lambda: world.last(PROXY).get("mode") == "starting", "starting")
         link = await world.link(VM, addresses.PROXY_PORT)
         with pytest.raises(Refused) as refused:
-            await link.request(Register("a"), Registered, timeout=1.0)
+            await link.request(Register("a"), Registered, timeout=PATIENCE)
         assert refused.value.error.cls == "unavailable"
 
     play(tmp_path, scenario)
@@ -283,7 +287,7 @@ def test_many_writers_through_one_proxy_see_one_order(tmp_path: Path) -> None:
         links = [(await login(world))[0] for _ in range(5)]
         done = await asyncio.gather(
             *(
-                link.request(ChangeConfig("append", "list", n), Changed, timeout=2.0)
+                link.request(ChangeConfig("append", "list", n), Changed, timeout=PATIENCE)
                 for n, link in enumerate(links * 4)
             )
         )

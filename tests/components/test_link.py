@@ -12,7 +12,7 @@ import pytest
 from drharness.components import wire
 from drharness.components.link import Link, LinkLost, Quiet, Refused
 from drharness.components.messages import Answer, AnyBody, GetStatus, Read, Register, Value
-from tests.components.environment import World, play, until
+from tests.components.environment import PATIENCE, World, play, until
 
 PORT = 4100
 VM = "region1-framework-p"
@@ -65,7 +65,7 @@ def scene(
 def test_a_request_gets_its_own_answer(tmp_path: Path) -> None:
     async def act(world: World, server: Server, link: Link) -> None:
         slow = asyncio.create_task(link.request(Read("a"), Value, timeout=0.2))
-        answer = await link.request(GetStatus(), Answer, timeout=1.0)
+        answer = await link.request(GetStatus(), Answer, timeout=PATIENCE)
         assert answer.values == {"link": 0}
         with pytest.raises(TimeoutError):
             await slow
@@ -76,14 +76,14 @@ def test_a_request_gets_its_own_answer(tmp_path: Path) -> None:
 def test_an_unknown_request_is_refused_by_name(tmp_path: Path) -> None:
     async def act(world: World, server: Server, link: Link) -> None:
         with pytest.raises(Refused, match="UnsupportedRequest: Register is not served here"):
-            await link.request(Register("x"), Answer, timeout=1.0)
+            await link.request(Register("x"), Answer, timeout=PATIENCE)
 
     scene(tmp_path, act)
 
 
 def test_a_lost_link_says_whether_the_request_left(tmp_path: Path) -> None:
     async def act(world: World, server: Server, link: Link) -> None:
-        waiting = asyncio.create_task(link.request(Read("a"), Value, timeout=1.0))
+        waiting = asyncio.create_task(link.request(Read("a"), Value, timeout=PATIENCE))
         await until(lambda: server.links, "the server sees the link")
         await asyncio.sleep(0.02)
         server.links[0].abort("gone")
@@ -91,7 +91,7 @@ def test_a_lost_link_says_whether_the_request_left(tmp_path: Path) -> None:
             await waiting
         assert lost.value.sent
         with pytest.raises(LinkLost) as lost:
-            await link.request(Read("a"), Value, timeout=1.0)
+            await link.request(Read("a"), Value, timeout=PATIENCE)
         assert not lost.value.sent
 
     scene(tmp_path, act)
@@ -165,7 +165,7 @@ def test_malformed_input_ends_only_its_own_link(tmp_path: Path, junk: bytes) -> 
         bad.send_line(junk)
         await bad.ended
         assert world.logged("malformed input")
-        answer = await link.request(GetStatus(), Answer, timeout=1.0)
+        answer = await link.request(GetStatus(), Answer, timeout=PATIENCE)
         assert answer.values == {"link": 0}
 
     scene(tmp_path, act)
@@ -186,7 +186,7 @@ def test_a_message_in_pieces_is_put_together(tmp_path: Path) -> None:
 def test_an_answer_of_the_wrong_kind_ends_the_link(tmp_path: Path) -> None:
     async def act(world: World, server: Server, link: Link) -> None:
         with pytest.raises(LinkLost, match="Answer in answer to GetStatus"):
-            await link.request(GetStatus(), Value, timeout=1.0)
+            await link.request(GetStatus(), Value, timeout=PATIENCE)
         assert not link.open
 
     scene(tmp_path, act)

@@ -8,7 +8,7 @@ from pathlib import Path
 from drharness.components import wire
 from drharness.components.link import Link, Quiet
 from drharness.components.messages import AnyBody, Error, Register, Registered
-from tests.components.environment import B, P, World, play, until
+from tests.components.environment import PATIENCE, B, P, World, play, until
 
 PORT = 4101
 ME = "region1-application-p.csproxy"
@@ -45,7 +45,7 @@ class Rig:
         self.task = asyncio.create_task(self.peer.run())
 
     async def log_in(self, link: Link) -> None:
-        answer = await link.request(Register(ME), Registered, timeout=1.0)
+        answer = await link.request(Register(ME), Registered, timeout=PATIENCE)
         self.server = answer.server
 
     async def door(self, vm: str, *, primary: bool) -> Door:

@@ -20,14 +20,14 @@ from drharness.components.messages import (
     SessionRestored,
 )
 from drharness.components.store import Change
-from tests.components.environment import World, play, until
+from tests.components.environment import PATIENCE, World, play, until
 from tests.components.test_configserver import P_CS, P_VM, PORT, Ear, client, create, primary
 
 
 async def restored(link: Link, known: Registered, epoch: str, last: int) -> SessionRestored:
     """Ask for a session to be restored."""
     asked = RestoreSession("c", known.session, epoch, last)
-    return await link.request(asked, SessionRestored, timeout=1.0)
+    return await link.request(asked, SessionRestored, timeout=PATIENCE)
 
 
 def test_a_restored_session_gets_what_it_missed(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_restored_session_gets_what_it_missed(tmp_path: Path) -> None:
         ear = Ear()
         again = await world.link(P_VM, PORT, ear)
         await restored(again, known, "e1", 1)
-        page = await again.request(HistoryLog(1), HistoryLogSent, timeout=1.0)
+        page = await again.request(HistoryLog(1), HistoryLogSent, timeout=PATIENCE)
         assert [(e.prev, e.seq, e.history) for e in page.events] == [(1, 2, True), (2, 3, True)]
         assert (page.more, page.epoch) == (False, "e1")
         await create(link, "app/4")
@@ -64,7 +64,7 @@ def test_a_long_history_comes_in_pages(tmp_path: Path) -> None:
         more = True
         while more:
             last = seen[-1] if seen else 0
-            page = await again.request(HistoryLog(last), HistoryLogSent, timeout=1.0)
+            page = await again.request(HistoryLog(last), HistoryLogSent, timeout=PATIENCE)
             assert len(page.events) <= 2
             seen += [e.seq for e in page.events]
             more = page.more
@@ -98,10 +98,10 @@ def test_only_a_proven_prefix_is_restored(
         link = await world.link(P_VM, PORT)
         asked = RestoreSession("c", "s", epoch, last)
         if allowed:
-            assert (await link.request(asked, SessionRestored, timeout=1.0)).epoch == "e2"
+            assert (await link.request(asked, SessionRestored, timeout=PATIENCE)).epoch == "e2"
         else:
             with pytest.raises(Refused, match="HistoryLogExpired"):
-                await link.request(asked, SessionRestored, timeout=1.0)
+                await link.request(asked, SessionRestored, timeout=PATIENCE)
 
     play(tmp_path, scenario)
 
@@ -113,11 +113,13 @@ def test_an_unknown_session_or_expired_log_is_refused(tmp_path: Path) -> None:
         for n in range(1, 4):
             await create(link, f"app/{n}")
         with pytest.raises(Refused, match="HistoryLogExpired"):
-            await link.request(RestoreSession("c", "other", "e1", 1), SessionRestored, timeout=1.0)
+            await link.request(
+                RestoreSession("c", "other", "e1", 1), SessionRestored, timeout=PATIENCE
+            )
         world.database("region1").oldest = 2
         await restored(link, known, "e1", 0)
         with pytest.raises(Refused, match="HistoryLogExpired"):
-            await link.request(HistoryLog(0), HistoryLogSent, timeout=1.0)
+            await link.request(HistoryLog(0), HistoryLogSent, timeout=PATIENCE)
 
     play(tmp_path, scenario)
 
@@ -131,9 +133,9 @@ def test_reading_everything_subscribes_at_the_same_point(tmp_path: Path) -> None
         writer, _, _ = await client(world)
         ear = Ear()
         link = await world.link(P_VM, PORT, ear)
-        await link.request(Register("proxy"), Registered, timeout=1.0)
+        await link.request(Register("proxy"), Registered, timeout=PATIENCE)
         writes = [asyncio.create_task(create(writer, f"new/{n}")) for n in range(20)]
-        read = await link.request(ReadAll(), AllRead, timeout=1.0)
+        read = await link.request(ReadAll(), AllRead, timeout=PATIENCE)
         await asyncio.wait(writes)
         parts = [b for b in ear.heard if isinstance(b, ObjectList)]
         objects = [key for part in parts for key, _, _ in part.objects]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.repo.trees import dotted, imports, plant, sources
 
@@ -37,6 +38,12 @@ def _is_collected(node: ast.ClassDef) -> bool:
     """Whether pytest takes it for a class of tests; ``__test__ = False`` says that it is none."""
     said = {ast.unparse(statement) for statement in node.body}
     return node.name.startswith("Test") and "__test__ = False" not in said
+
+
+def test_no_example_fails_for_the_time_that_it_takes() -> None:
+    """That is the machine's doing; the root's ``conftest.py`` sets it for every property."""
+    assert settings().deadline is None
+    assert HealthCheck.too_slow in settings().suppress_health_check
 
 
 def test_tests_keep_to_the_style(repo_root: Path) -> None:
