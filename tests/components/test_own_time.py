@@ -33,12 +33,14 @@ def test_a_host_that_stands_still_breaks_no_link(tmp_path: Path) -> None:
         env = world.environment(f"{VM}.configserver")
         listening = await serve(env, PORT, server, address=world.address(VM))
         link = await world.link(VM, PORT)
-        link.hello("me", remote_timeout=QUICK.addp_timeout)
-        link.keep_alive(QUICK.addp_timeout)
-        await until(lambda: server.links and server.links[0].client, "hello")
-        for _ in range(3):
-            loop.call_later(QUICK.addp_timeout + 0.001, clock.nap, 2.5 * QUICK.addp_timeout)
-            await asyncio.sleep(1.5 * QUICK.addp_timeout)
+        await until(lambda: server.links, "the server sees the link")
+        limit = QUICK.addp_timeout
+        link.keep_alive(limit)
+        # It is kept waiting until it is to ask, and again once it has: in one turn of the loop the
+        # other side then hears the question, and the one that asked finds that nobody answered.
+        loop.call_later(limit - 0.1, clock.nap, 0.2)
+        loop.call_later(limit + 0.05, clock.nap, 2 * limit)
+        await asyncio.sleep(2.5 * limit)
         assert (link.open, server.links[0].open) == (True, True)
         listening.close()
         for each in (link, *server.links):
