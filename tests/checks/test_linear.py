@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import permutations
 
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from drharness.checks import Verdict, judge
 from drharness.checks.linear import Call, after, fits, linearize
-from drharness.kernel import clock, rng
+from drharness.kernel import rng
 from tests.checks.story import OLD, PROXY, begin, history_of
 
 VALUES = st.integers(0, 2)
@@ -92,7 +93,7 @@ def test_a_minute_of_traffic_is_judged_within_two_seconds() -> None:
             story.write(0.2 + n / 50, via, epoch=OLD, **how)  # type: ignore[arg-type]
             values[key] = n
     history = history_of(story.done())
-    started = clock.now()
+    started = sum(os.times()[:2])  # of the processor: what others do on this machine is theirs
     result = judge(history, invariants=["W1"]).results[0]
     assert (result.verdict, result.exercised) == (Verdict.PASS, True), result
-    assert clock.now() - started < 2.0
+    assert sum(os.times()[:2]) - started < 2.0

@@ -121,7 +121,7 @@ def test_a_daemon_that_keeps_the_output_open_does_not_hold_a_command_up(machines
     vm = machines.machine(VM)
     started = clock.Deadline(0)
     assert vm.run(["sh", "-c", "setsid sleep 60 & echo done"]).stdout == "done\n"
-    assert started.waited < 5.0
+    assert started.waited < 30.0  # half the daemon's life; 0.01 s on an idle machine
 
 
 def test_an_error_of_a_called_function_comes_back_with_type_and_text(machines: Machines) -> None:

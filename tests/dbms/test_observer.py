@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +12,7 @@ from typing import Any, cast
 from drharness.components.environment import Environment
 from drharness.dbms.observer import observe
 from drharness.dbms.session import until
-from drharness.kernel import rng
+from drharness.kernel import clock, rng
 from drharness.topology import Topology
 from tests.dbms.running import Running, run
 
@@ -36,8 +37,9 @@ class Recording(SimpleNamespace):
         return [e for e in self.events if e["kind"] == kind]
 
     def record(self, kind: str, /, **fields: Any) -> None:
-        """Keep an event, which must be JSON."""
-        self.events.append(json.loads(json.dumps({"kind": kind, **fields})))
+        """Keep an event, which must be JSON, and when it came (s)."""
+        event = {"kind": kind, "at": clock.now(), **fields}
+        self.events.append(json.loads(json.dumps(event)))
 
 
 def test_the_observer_reports_a_server_that_comes_and_goes(primary: Running) -> None:
@@ -73,6 +75,10 @@ def test_the_observer_reports_a_server_that_comes_and_goes(primary: Running) -> 
 
 def test_samples_come_at_the_profile_s_interval(primary: Running) -> None:
     env = Recording()
+    interval = env.profile.sampling
+
+    async def enough() -> bool:
+        return len(env.of("db")) >= 11
 
     async def work() -> None:
         watching = asyncio.ensure_future(
@@ -80,12 +86,16 @@ def test_samples_come_at_the_profile_s_interval(primary: Running) -> None:
                 cast(Environment, env), socket_directory=primary.home, port=primary.settings.port
             )
         )
-        await asyncio.wait({watching}, timeout=1.05)
+        await until(enough, "eleven samples", timeout=30)
         watching.cancel()
         await asyncio.wait({watching})
 
+    started = clock.now()
     run(work())
-    assert 6 <= len(env.of("db")) <= 12
+    times = [e["at"] for e in env.of("db")]
+    assert times[10] - started >= 10 * interval
+    # A busy machine delays some of them; none comes closer to the one before unless that was late.
+    assert min(later - one for one, later in pairwise(times)) <= 1.5 * interval
     (used, *_) = env.of("res")
     assert 0 < used["pg_wal_mb"] < used["free_mb"]
     assert used["max_wait_s"] == 0.0

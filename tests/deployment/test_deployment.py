@@ -142,7 +142,7 @@ def test_a_changed_name_is_seen_after_its_ttl_and_at_once_after_a_flush(
 
 
 def test_a_change_made_in_one_region_is_read_in_the_other(shared: Deployment) -> None:
-    seen = shared.operations.canary("region2", "hello", deadline=2.0)
+    seen = shared.operations.canary("region2", "hello", deadline=15.0)
     assert seen["ok"], seen
     assert seen["write"]["epoch"] == shared.operations.database_status("region1")["epoch"]
 
@@ -207,10 +207,10 @@ def test_a_fault_heals_what_it_broke_and_one_without_effect_is_an_error(tmp_path
 def test_two_deployments_at_once_do_not_meet(tmp_path: Path) -> None:
     before = leaks.everything(os.getpid())
     with deploy(evidence_dir=tmp_path) as one, deploy(evidence_dir=tmp_path) as other:
-        assert one.operations.canary("region1", "one", deadline=2.0)["ok"]
-        assert other.operations.canary("region2", "other", deadline=2.0)["ok"]
+        assert one.operations.canary("region1", "one", deadline=15.0)["ok"]
+        assert other.operations.canary("region2", "other", deadline=15.0)["ok"]
         one.inject(RegionDown("region1"))
-        assert other.operations.canary("region1", "other", deadline=2.0)["ok"]
+        assert other.operations.canary("region1", "other", deadline=15.0)["ok"]
         assert one.evidence != other.evidence
     left = leaks.new_since(before, os.getpid())
     assert set(left) <= {"processes"}

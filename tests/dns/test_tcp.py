@@ -65,11 +65,14 @@ def test_pipelined_queries_are_all_answered(server: DnsServer) -> None:
 def test_a_reply_does_not_wait_for_the_one_before_to_be_received(server: DnsServer) -> None:
     pair = framed("cfgmaster-p.dr.internal", 1) + framed("cfgmaster-b.dr.internal", 2)
     with connect(server.port) as sock:
-        deadline = clock.Deadline(1.0)  # a delayed acknowledgement would cost 40 ms each time
+        taken = []
         for _ in range(50):
+            started = clock.now()
             sock.sendall(pair)
             assert [receive(sock).id, receive(sock).id] == [1, 2]
-        assert not deadline.passed
+            taken.append(clock.now() - started)
+        # A delayed acknowledgement would cost 40 ms nearly each time, a busy machine some times.
+        assert sorted(taken)[len(taken) // 2] < 0.035
 
 
 def test_a_query_in_single_bytes_is_answered(server: DnsServer) -> None:

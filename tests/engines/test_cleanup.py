@@ -48,7 +48,7 @@ def test_a_controller_killed_at_any_moment_leaves_only_evidence(
     wait_until(
         lambda: not leaks.new_since(before, controller.pid),
         f"everything gone after {number.name} at {moment!r}",
-        timeout=1.0,
+        timeout=15.0,  # the kernel's work, done in 0.1 s where nobody else wants a processor
         describe=lambda: str(leaks.new_since(before, controller.pid)),
     )
     assert moment == "" or list(tmp_path.glob("runs/*/controller.jsonl"))

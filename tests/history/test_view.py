@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
 from drharness.errors import HistoryError
 from drharness.history import History
-from drharness.kernel import clock
 from drharness.topology import Topology
 
 PROXY = "region2-application-p.csproxy"
@@ -149,6 +149,6 @@ def test_a_history_without_run_is_refused() -> None:
 
 def test_a_hundred_thousand_events_are_viewed_in_seconds() -> None:
     events = [_op(kind, f"o{n}", seq=n) for n in range(50_000) for kind in ("invoke", "ok")]
-    deadline = clock.Deadline(5.0)  # about 0.5 s on an idle core
+    started = sum(os.times()[:2])  # of the processor, about 0.5: what others do here is theirs
     assert len(_history(*events).ops) == 50_000
-    assert not deadline.passed
+    assert sum(os.times()[:2]) - started < 5.0
