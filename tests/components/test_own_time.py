@@ -10,6 +10,7 @@ import pytest
 from drharness.components.link import Link, Quiet
 from drharness.components.wire import serve
 from drharness.kernel import clock
+from drharness.kernel.waiting import wait_until
 from tests.components.environment import QUICK, World, play, until
 from tests.components.own_time import run
 
@@ -27,6 +28,12 @@ class Silent(Quiet):
         self.links.append(link)
 
 
+def _stand_still(seconds: float) -> None:
+    """Nothing of this process goes on for so long, as if the machine ran others."""
+    pause = clock.Deadline(seconds)
+    wait_until(lambda: pause.passed, "the end of the stall", timeout=seconds + 60.0)
+
+
 def test_a_host_that_stands_still_breaks_no_link(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         loop, server = asyncio.get_running_loop(), Silent()
@@ -38,8 +45,8 @@ def test_a_host_that_stands_still_breaks_no_link(tmp_path: Path) -> None:
         link.keep_alive(limit)
         # It is kept waiting until it is to ask, and again once it has: in one turn of the loop the
         # other side then hears the question, and the one that asked finds that nobody answered.
-        loop.call_later(limit - 0.1, clock.nap, 0.2)
-        loop.call_later(limit + 0.05, clock.nap, 2 * limit)
+        loop.call_later(limit - 0.1, _stand_still, 0.2)
+        loop.call_later(limit + 0.05, _stand_still, 2 * limit)
         await asyncio.sleep(2.5 * limit)
         assert (link.open, server.links[0].open) == (True, True)
         listening.close()
@@ -55,7 +62,7 @@ def test_what_is_waited_for_passes_and_a_stall_does_not() -> None:
         begin = loop.time()
         await asyncio.sleep(0.2)
         waited = loop.time()
-        clock.nap(0.5)
+        _stand_still(0.5)
         stood = loop.time()
         return waited - begin, stood - waited, begin
 
