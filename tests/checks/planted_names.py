@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.checks.planted_epochs import Made, told
-from tests.checks.story import STEPS, TWO, Plot, Story
+from tests.checks.planted_epochs import Made, edited, told
+from tests.checks.story import STEPS, TWO, Data, Plot, Story
 
 _PROOF = {"before": {"a look-up": "addresses 10.81.1.11"}, "after": {"a look-up": "other"}}
 
@@ -46,10 +46,37 @@ def _refused_first(story: Story) -> None:
     _fault(story, 1.7, 1.75, f="dns_answers", args={"how": "stale", "seconds": 3.0})
 
 
+def _without_names(
+    how: str = "servfail",
+    *,
+    healed: float | None = None,
+    text: str = "DNS: cfgmaster-p.dr.internal: expected ['10.82.1.11'] served, got SERVFAIL.",
+) -> Made:
+    """The last step fails at 3.8 s; the DNS server does not answer from 3.32 s on."""
+
+    def change(events: list[Data]) -> None:
+        for data in events:
+            last = data["kind"] == "step" and data["id"] == "reconnect" and data["type"] == "ok"
+            if last or (data["kind"] == "plan" and data["type"] == "ok"):
+                data.update(type="fail", text=text)
+
+    def break_names(story: Story) -> None:
+        _fault(story, 3.32, healed, f="dns_answers", args={"how": how, "seconds": 3.0})
+        for event in story.events:
+            if event.get("f") == "dns_answers":
+                event["targets"] = ["dns"]
+
+    return edited(change, first=break_names)
+
+
 STORIES: Mapping[str, tuple[str, bool, Made]] = {
     "bad_l1_resolver_keeps_names": ("L1", True, told(_resolver_keeps, Plot(late=7.5))),
     "near_l1_resolver_keeps_names": ("L1", False, told(_resolver_keeps)),
     "near_t2_resolver_keeps_names": ("T2", False, told(_cached_for_long)),
     "bad_l1_too_late_after_a_refusal": ("L1", True, told(_refused_first, Plot(late=7.5))),
+    "bad_p1_names_failed_after_the_heal": ("P1", True, _without_names(healed=3.6)),
+    "bad_p1_names_were_told": ("P1", True, _without_names("truncated")),
+    "bad_p1_failed_for_something_else": ("P1", True, _without_names(text="a proxy was limited")),
+    "near_p1_failed_for_names": ("P1", False, _without_names(healed=3.95)),
     "near_l1_wrong_names_after_a_refusal": ("L1", False, told(_refused_first)),
 }

@@ -220,4 +220,5 @@ def test_without_a_flush_what_a_resolver_keeps_is_an_outage(deployment: Deployme
         outcome = deployment.run(procedure)
     verdict = deployment.judge()
     assert outcome.step == "reconnect"
+    assert "; cfgmaster-p.dr.internal is " in outcome.text
     assert {"P1", "L1"} <= set(verdict.failed), str(verdict)

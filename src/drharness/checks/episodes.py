@@ -8,12 +8,14 @@ merely run again and found nothing to do belongs to none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from drharness.checks.needed import required_of
 from drharness.history.records import Fault, Plan
 from drharness.history.view import NS, History
+from drharness.topology import addresses
 
 # What these break nobody has to heal: it is started again, and recovery is due at once.
 PASSING = ("component_killed", "vm_rebooted")
@@ -26,8 +28,17 @@ def ns(seconds: float) -> int:
     return int(seconds * NS)
 
 
-# The steps at which a run may end so while the DNS server is broken.
+# The steps at which a run may end so while the DNS server is broken, and what it then speaks of:
+# the server, its address, a name, or a host's resolver.
 _NAMING = {"refused": ("preflight",), "fail": ("switch-names", "flush", "reconnect")}
+_SAYS_NAMES = re.compile(
+    r"(?<![\w.])(?:dns|resolver)(?![\w.])|"
+    + "|".join(map(re.escape, (addresses.DNS_SERVER, *addresses.FRAMEWORK_NAMES))),
+    re.IGNORECASE,
+)
+# Faults of the server with which it gives true answers: another clock; over TCP, if not over UDP.
+_TELLING = frozenset({"clock_skew"})
+_TOLD = frozenset({"truncated"})
 
 
 @dataclass(frozen=True)
@@ -286,14 +297,25 @@ def _clients_ended(history: History, region: str, since: int, until: int) -> boo
 def names_failed(history: History, plan: Plan) -> bool:
     """Whether a run could not be brought to its end for the DNS server was broken: it says so.
 
-    It refused at its first step, or failed at one that needs names, while a fault of the server was
-    in force: recovery is due after the heal.
+    It refused at its first step, or failed at one that needs names, when a fault kept the server
+    from answering, and its text names what was asked: recovery is due after the heal. A cause that
+    was healed by then, or that the text does not mention, is none.
     """
-    step, ended = plan.broken_at, plan.ended
-    if ended is None or step is None or step.id not in _NAMING.get(plan.type, ()):
+    step = plan.broken_at
+    if step is None or step.ended is None or step.id not in _NAMING.get(plan.type, ()):
         return False
+    if not _SAYS_NAMES.search(step.text):
+        return False
+    return any(_stops_names(history, f, step.ended) for f in history.faults)
+
+
+def _stops_names(history: History, fault: Fault, t: int) -> bool:
+    """Whether a fault kept the DNS server's answers from those who asked at ``t`` (ns)."""
     server = [vm.id for vm in history.topology.vms if vm.role == "dns"]
-    return any(f.in_force(ended) and f.names(name) for f in history.faults for name in server)
+    if not any(fault.names(vm) for vm in server):
+        return False
+    told = fault.f in _TELLING or fault.args.get("how") in _TOLD
+    return not told and fault.in_force(t) and not _is_over(history, fault, t)
 
 
 def _active(history: History, episode: Episode) -> str:

@@ -31,8 +31,9 @@ def steps_in_order(history: History) -> list[Finding] | NotExercised:
 
     Premise: a procedure was run. Rule: "<" means first completed (ok) before first begun; a
     procedure that ended ok has done every step it needs (see needed.py); one that
-    failed is named with its step, unless it was run again and succeeded, or the DNS server was
-    broken on purpose and it failed where names are needed. A refusal is no violation here.
+    failed is named with its step, unless it was run again and succeeded, or it failed where names
+    are needed, said so, and a fault then kept the DNS server from answering. A refusal is no
+    violation here.
     Slack: none, the controller records all steps itself.
     """
     if not history.plans:

@@ -8,6 +8,7 @@ from typing import Any
 
 from drharness.deployment import provision
 from drharness.deployment.operations import NOT_YET
+from drharness.errors import DrHarnessError, WaitTimeout
 from drharness.kernel.waiting import wait_until
 from drharness.procedures.fence import shut_out
 from drharness.procedures.step import Context, StepFailed
@@ -130,7 +131,10 @@ def reconnect(context: Context) -> dict[str, Any]:
     limit = profile.rto_bound + profile.ttl
     hosts = context.reachable("application")
     for vm in hosts:
-        operations.wait_component(f"{vm}.csproxy", "in normal mode", wanted, timeout=limit)
+        try:
+            operations.wait_component(f"{vm}.csproxy", "in normal mode", wanted, timeout=limit)
+        except WaitTimeout as late:
+            raise StepFailed(f"{late}{_names_of(context, vm)}") from late
     seen = {}
     for region in {context.topology.vm(vm).region: None for vm in hosts}:
         seen[region] = wait_until(
@@ -140,6 +144,15 @@ def reconnect(context: Context) -> dict[str, Any]:
             retry_on=NOT_YET,
         )
     return seen
+
+
+def _names_of(context: Context, vm: str) -> str:
+    """What is wrong with the names that a VM resolves, as a clause to append; empty if nothing."""
+    try:
+        _see_names(context, vm, "127.0.0.1")
+    except DrHarnessError as wrong:
+        return f"; {wrong}"
+    return ""
 
 
 def _canary(context: Context, region: str) -> dict[str, Any] | None:
