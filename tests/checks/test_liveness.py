@@ -153,7 +153,8 @@ def _without_names(step: str, *, broken: bool) -> list[Data]:
         story.add(1.45, "fault", type="ok", f="dns_down", args={}, targets=["dns"], since=ns(1.4))
     plan = {"plan": 1, "procedure": "full_failover", "to": "region2"}
     story.add(begun, "step", type="invoke", plan=1, id=step)
-    story.add(STEPS[step][1], "step", type="fail", plan=1, id=step, text="no answer")
+    text = "DNS: the changed server does not answer: 10.80.0.53: no answer in 1 s"
+    story.add(STEPS[step][1], "step", type="fail", plan=1, id=step, text=text)
     story.add(3.9, "plan", type="fail", **plan)
     for t in steps_of(3.5, 12.0, 0.2):
         story.refuse(t, PROXY["region2"])
