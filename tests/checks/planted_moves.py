@@ -18,6 +18,33 @@ def _planned(change: Callable[[list[Data]], object]) -> Callable[[list[Data]], N
     return planned
 
 
+def _long_after_a_fault(change: Callable[[list[Data]], object]) -> Callable[[list[Data]], None]:
+    """The same, 9 s after a fault was healed that needed no procedure."""
+    fault: Data = {"v": 1, "kind": "fault", "f": "standby_cut", "args": {}}
+    fault["targets"] = ["region1-dbms", "region2-dbms"]
+    healed = [
+        {**fault, "type": "invoke", "t": ns(1.14)},
+        {**fault, "type": "ok", "t": ns(1.15), "proof": {"probe": "x", "before": 1, "after": 2}},
+        {**fault, "type": "heal", "t": ns(1.17)},
+    ]
+
+    def much_later(events: list[Data]) -> None:
+        _planned(change)(events)
+        for data in list(events):
+            if data["kind"] == "comp" and ns(1.6) < data["t"] <= ns(1.8) and "mode" in data:
+                data["mode"] = "normal"  # nobody has lost a master yet
+            elif data["kind"] == "op" and ns(1.55) < data["t"] < ns(1.8):
+                events.remove(data)
+            data["t"] += ns(9) - ns(0) if data["t"] > ns(1.33) else 0
+        (stop,) = (d for d in events if d["kind"] == "traffic" and d["type"] == "stop")
+        for source, counted in stop["counters"].items():
+            mine = [d for d in events if d["kind"] == "op" and d["proc"].startswith(source)]
+            counted |= {kind: sum(d["type"] == kind for d in mine) for kind in counted}
+        events[:] = renumbered([*events, *healed])
+
+    return much_later
+
+
 def _acked_while_fenced(story: Story) -> None:
     story.write(1.94, PROXY["region1"], epoch=OLD)
 
@@ -76,6 +103,20 @@ STORIES: Mapping[str, tuple[str, bool, Made]] = {
         False,
         edited(
             _planned(lambda e: lose(e, since=1.94, until=1.96)), ASYNC, first=_acked_while_fenced
+        ),
+    ),
+    "bad_d4_planned_move_after_a_fault_loses": (
+        "D4",
+        True,
+        edited(_long_after_a_fault(lambda e: lose(e, since=1.42)), ASYNC),
+    ),
+    "near_d4_planned_move_after_a_fault": (
+        "D4",
+        False,
+        edited(
+            _long_after_a_fault(lambda e: lose(e, since=1.94, until=1.96)),
+            ASYNC,
+            first=_acked_while_fenced,
         ),
     ),
     "bad_d5_figure_missing": ("D5", True, edited(_gate(None))),

@@ -2,8 +2,9 @@
 
 A fault opens a new episode once the one before is over: its procedure has succeeded, or all its
 faults are healed. While something is broken and a procedure has failed, it is one more to overcome.
-A procedure opens one only if the one before already succeeded and nothing broke since; one that was
-merely run again and found nothing to do belongs to none.
+A procedure opens one only if the one before already succeeded and nothing broke since, or if all
+faults had been healed for ``rto_bound``: nothing forces it then. One that was merely run again and
+found nothing to do belongs to none.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def episodes(history: History) -> tuple[Episode, ...]:
     for item in happenings:
         if out and _only_repeats(out[-1], item):
             continue
-        if not out or _opens_another(out[-1], item):
+        if not out or _opens_another(out[-1], item) or _is_planned(history, out[-1], item):
             if out:
                 out[-1] = replace(out[-1], until=item.invoked)
             out.append(Episode(item.invoked, history.end))
@@ -124,6 +125,15 @@ def _only_repeats(current: Episode, item: Fault | Plan) -> bool:
     broken_since = any(f.since > (plan.ended or plan.invoked) for f in current.faults)
     same = (plan.name, plan.to) == (item.name, item.to)
     return same and not broken_since and item.type == "ok" and not item.promoted
+
+
+def _is_planned(history: History, current: Episode, item: Fault | Plan) -> bool:
+    """Whether a procedure is run long after all faults have gone, none of which needed one."""
+    if not isinstance(item, Plan) or current.plans:
+        return False
+    ends = [f.since if f.f in PASSING and f.healed is None else f.healed for f in current.faults]
+    bound = ns(history.profile.rto_bound)
+    return all(t is not None and t + bound <= item.invoked for t in ends)
 
 
 def _opens_another(current: Episode, item: Fault | Plan) -> bool:

@@ -36,11 +36,17 @@ def good_writes(history: History, episode: Episode, region: str, *, since: int) 
 
 
 def _outage_from(history: History, episode: Episode, region: str, *, since: int) -> int:
-    """When a region's writes stopped: first bad write or limited sample; ``since`` if never."""
+    """When a region's writes stopped: first bad write or limited sample; ``since`` if never.
+
+    What was under way when the episode ended was met by what came next.
+    """
     refused = [
         w.invoked
         for w in history.writes
-        if w.region == region and not answered(w) and since <= w.invoked <= episode.until
+        if w.region == region
+        and not answered(w)
+        and since <= w.invoked <= episode.until
+        and (episode.until == history.end or (w.ended or history.end) <= episode.until)
     ]
     limited = [
         e.t
