@@ -105,6 +105,21 @@ def test_each_refuses_what_is_not_its_own_and_changes_nothing(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_a_database_that_the_framework_could_not_reach_is_refused(tmp_path: Path) -> None:
+    with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
+        d.inject(FRAMEWORK)
+        d.inject(faults.RegionsCut("region1", "region2"))
+        stay = d.run(STAY)
+        assert (stay.status, stay.step) == ("refused", "preflight")
+        assert "region2's Framework is cut off from the database of region1." in stay.text
+        d.operations.power_on("region1-framework-p", cause="test")
+        dbms = d.run(ONLY_DBMS)
+        assert (dbms.status, dbms.step) == ("refused", "preflight")
+        assert "region1's Framework is cut off from the database of region2." in dbms.text
+        assert d.active == d.operations.framework == "region1"
+
+
+@pytest.mark.slow
 def test_the_whole_region_may_follow_its_database(tmp_path: Path) -> None:
     """With the database gone over and the Framework behind, a full failover moves the rest."""
     with deploy(Topology.guide(), evidence_dir=tmp_path) as d:
