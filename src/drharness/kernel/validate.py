@@ -31,3 +31,16 @@ def number(name: str, value: object, *, low: float, high: float) -> float:
             f"got {value!r} ({type(value).__name__})."
         )
     return value
+
+
+def count(name: str, value: object, *, low: int, high: int) -> int:
+    """``value`` as a whole number within [low, high].
+
+    :raises UsageError: names the argument, the value, its type and the range
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise UsageError(
+            f"{name}: expected a whole number from {low} to {high}, "
+            f"got {value!r} ({type(value).__name__})."
+        )
+    return value

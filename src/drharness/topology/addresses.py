@@ -2,6 +2,7 @@
 
 region n = 10.(80+n).0.0/16: .1.0/24 Framework, .2.0/24 Application, .3.0/24 DBMS, .4.0/24 services;
 10.80.0.0/16 is outside the regions (DNS). The first host of each network, .0.1, is the router.
+A pair's two VMs are neighbours: .11 and .12, those of the next pair .13 and .14.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ def router(number: int) -> str:
     return f"10.{80 + number}.0.1"
 
 
-def address(number: int, role: str, side: str = "") -> str:
+def address(number: int, role: str, side: str = "", *, pair: int = 1) -> str:
     """A VM's address: ``address(1, "framework", "p")`` is ``10.81.1.11``."""
-    return f"10.{80 + number}.{SLICES[role]}.{HOSTS[side]}"
+    return f"10.{80 + number}.{SLICES[role]}.{HOSTS[side] + 2 * (pair - 1)}"
 
 
 def subnet(number: int, role: str) -> str:

@@ -1,19 +1,24 @@
-"""The reference architecture as values: two regions of five VMs each, a DNS server outside."""
+"""The reference architecture as values: two regions of five VMs and more, a DNS server outside."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from drharness.errors import UsageError
 from drharness.kernel import validate
-from drharness.topology import addresses
-from drharness.topology.profile import PROFILES, Profile
+from drharness.topology import addresses, naming
+from drharness.topology.profile import PROFILES, TUNABLE, Profile
 
 REPLICATION = ("sync", "async")
 RETURN_FENCES = ("boot-deny", "none")
+MOST_PAIRS = 8
+# What guide() takes.
+ARGUMENTS = ("replication", "timing", "ttl", "return_fence", "application_pairs", "regions")
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Vm:
     :ivar role: ``framework``, ``application``, ``dbms`` or ``dns``
     :ivar side: ``p`` (primary) or ``b`` (backup) of a pair, else empty
     :ivar region: its region's name, or ``outside``
+    :ivar pair: which of its region's pairs of that role it belongs to, from 1
     """
 
     id: str
@@ -31,6 +37,12 @@ class Vm:
     role: str
     side: str
     address: str
+    pair: int = 1
+
+    @property
+    def place(self) -> str:
+        """What it is in its region: ``dbms``, ``framework-p``, ``application-b2``."""
+        return self.id.removeprefix(f"{self.region}-")
 
 
 @dataclass(frozen=True)
@@ -54,12 +66,20 @@ COMPONENT_KINDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, repr=False)
 class Topology:
-    """What a deployment consists of. Build one with :meth:`guide`; its ``repr`` is Python code."""
+    """What a deployment consists of. Build one with :meth:`guide`; its ``repr`` is Python code.
+
+    :ivar regions: their names; the first is active at the start
+    :ivar tuning: constants of the timing profile that differ from it, by name
+    :ivar replaced: factories by the component's id or kind
+    """
 
     replication: str = "sync"
     timing: str = "fast"
     ttl: int = 1
     return_fence: str = "boot-deny"
+    application_pairs: int = 1
+    regions: tuple[str, ...] = naming.USUAL
+    tuning: tuple[tuple[str, float], ...] = field(default=())
     replaced: tuple[tuple[str, str], ...] = field(default=())
 
     @classmethod
@@ -70,6 +90,8 @@ class Topology:
         timing: str = "fast",
         ttl: int | None = None,
         return_fence: str = "boot-deny",
+        application_pairs: int = 1,
+        regions: int | Sequence[str] = 2,
     ) -> Topology:
         """The guide's two-region architecture.
 
@@ -78,6 +100,9 @@ class Topology:
         :param ttl: seconds both Framework names may be cached; default: the timing profile's
         :param return_fence: ``boot-deny`` (a DBMS VM boots with every Framework subnet rejected) or
             ``none`` (the guide's literal text: rules vanish at reboot)
+        :param application_pairs: pairs of Application VMs in each region, 1 to 8
+        :param regions: 2, or the names of two; VMs are called after them, the first is active at
+            the start
         :raises UsageError: names the argument, the value and what was expected
         """
         validate.choice("timing", timing, PROFILES)
@@ -85,19 +110,77 @@ class Topology:
             ttl = PROFILES[timing].ttl
         if not isinstance(ttl, int):
             raise UsageError(f"ttl: expected whole seconds, got {ttl!r} ({type(ttl).__name__}).")
+        pairs = validate.count("application_pairs", application_pairs, low=1, high=MOST_PAIRS)
         return cls(
             replication=validate.choice("replication", replication, REPLICATION),
             timing=timing,
             ttl=int(validate.number("ttl", ttl, low=0, high=86400)),
             return_fence=validate.choice("return_fence", return_fence, RETURN_FENCES),
+            application_pairs=pairs,
+            regions=naming.regions_of(regions),
         )
+
+    @classmethod
+    def load(cls, path: Path | str) -> Topology:
+        """The topology that a TOML file describes (docs/topology.md).
+
+        :raises UsageError: names the file, table, key and value, and what was expected
+        """
+        from drharness.topology import parse
+
+        return parse.load(path)
+
+    def as_toml(self) -> str:
+        """The text of a file from which :meth:`load` makes the same topology."""
+        from drharness.topology import parse
+
+        return parse.dump(self)
 
     def __repr__(self) -> str:
         code = (
             f"Topology.guide(replication={self.replication!r}, timing={self.timing!r}, "
-            f"ttl={self.ttl!r}, return_fence={self.return_fence!r})"
+            f"ttl={self.ttl!r}, return_fence={self.return_fence!r}"
         )
+        if self.application_pairs != 1:
+            code += f", application_pairs={self.application_pairs!r}"
+        if self.regions != naming.USUAL:
+            code += f", regions={self.regions!r}"
+        tuned = ", ".join(f"{name}={value!r}" for name, value in self.tuning)
+        code += f").tuned({tuned})" if tuned else ")"
         return code + "".join(f".replace({c!r}, {f!r})" for c, f in self.replaced)
+
+    def changed(self, **arguments: Any) -> Topology:
+        """The same topology with other arguments of :meth:`guide`.
+
+        With another ``timing`` and no ``ttl``, a TTL that was the old timing's becomes the new one's.
+
+        :raises UsageError: no such argument, a bad value, or a replaced component that is no more
+        """
+        for name in arguments:
+            validate.choice("argument", name, ARGUMENTS)
+        given = {name: getattr(self, name) for name in ARGUMENTS} | arguments
+        if "ttl" not in arguments and self.ttl == PROFILES[self.timing].ttl:
+            given["ttl"] = None
+        made = type(self).guide(**given).tuned(**dict(self.tuning))
+        for component, factory in self.replaced:
+            made = made.replace(component, factory)
+        return made
+
+    def tuned(self, **constants: float) -> Topology:
+        """The same topology with other constants of its timing profile (see :class:`Profile`).
+
+        The checks take their bounds from them, too.
+
+        :raises UsageError: no such constant, or a bad value
+        """
+        chosen = dict(self.tuning)
+        for name, value in constants.items():
+            low, high = TUNABLE[validate.choice("constant", name, TUNABLE)]
+            if isinstance(low, int):
+                chosen[name] = validate.count(name, value, low=low, high=int(high))
+            else:
+                chosen[name] = float(validate.number(name, value, low=low, high=high))
+        return dataclasses.replace(self, tuning=tuple(chosen.items()))
 
     def replace(self, component: str, factory: str) -> Topology:
         """The same topology with another implementation of one component.
@@ -108,8 +191,7 @@ class Topology:
         """
         kinds = {c.kind for c in self.components}
         validate.choice("component", component, {c.id for c in self.components} | kinds)
-        if not isinstance(factory, str) or not re.fullmatch(r"[\w.]+:[\w.]+", factory):
-            raise UsageError(f"factory: expected 'module:callable', got {factory!r}.")
+        check_factory("factory", factory)
         others = tuple(r for r in self.replaced if r[0] != component)
         return dataclasses.replace(self, replaced=(*others, (component, factory)))
 
@@ -120,13 +202,9 @@ class Topology:
 
     @property
     def profile(self) -> Profile:
-        """The timing constants, with this topology's TTL."""
-        return dataclasses.replace(PROFILES[self.timing], ttl=self.ttl)
-
-    @property
-    def regions(self) -> tuple[str, ...]:
-        """Names of the regions; the first is active at the start."""
-        return ("region1", "region2")
+        """The timing constants, with this topology's TTL and tuning."""
+        tuned: dict[str, Any] = dict(self.tuning)
+        return dataclasses.replace(PROFILES[self.timing], ttl=self.ttl, **tuned)
 
     def number(self, region: str) -> int:
         """1 for the first region.
@@ -139,18 +217,15 @@ class Topology:
     def vms(self) -> tuple[Vm, ...]:
         """All VMs: the DNS server, then region by region."""
         out = [Vm("dns", addresses.OUTSIDE, 0, "dns", "", addresses.DNS_SERVER)]
+        places = [("dbms", "", 1), ("framework", "p", 1), ("framework", "b", 1)]
+        pairs = range(1, self.application_pairs + 1)
+        places += [("application", side, pair) for pair in pairs for side in ("p", "b")]
         for number, region in enumerate(self.regions, start=1):
-            for role, side in (
-                ("dbms", ""),
-                ("framework", "p"),
-                ("framework", "b"),
-                ("application", "p"),
-                ("application", "b"),
-            ):
-                name = f"{region}-{role}-{side}" if side else f"{region}-{role}"
-                out.append(
-                    Vm(name, region, number, role, side, addresses.address(number, role, side))
-                )
+            for role, side, pair in places:
+                words = [region, role, side + (str(pair) if pair > 1 else "")]
+                address = addresses.address(number, role, side, pair=pair)
+                name = "-".join(word for word in words if word)
+                out.append(Vm(name, region, number, role, side, address, pair))
         return tuple(out)
 
     def vm(self, name: str) -> Vm:
@@ -205,8 +280,17 @@ class Topology:
         for key in values:
             validate.choice("topology key", key, known)
         given = dict(values)
-        replaced = given.pop("replaced", ())
-        made = cls.guide(**given)  # type: ignore[arg-type]
+        replaced, tuning = given.pop("replaced", ()), given.pop("tuning", ())
+        made = cls.guide(**given).tuned(**dict(tuning))  # type: ignore[arg-type, call-overload]
         for component, factory in replaced:  # type: ignore[attr-defined]
             made = made.replace(component, factory)
         return made
+
+
+def check_factory(name: str, value: object) -> None:
+    """Nothing to say about ``"module:callable"``.
+
+    :raises UsageError: it is something else
+    """
+    if not isinstance(value, str) or not re.fullmatch(r"[\w.]+:[\w.]+", value):
+        raise UsageError(f"{name}: expected 'module:callable', got {value!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -77,3 +78,21 @@ GUIDE = Profile(
     min_acked=20,
 )
 PROFILES = {"fast": FAST, "guide": GUIDE}
+
+# What a topology may set itself: the least and the greatest value; integers for counts.
+_S = (0.05, 3600.0)
+TUNABLE: Mapping[str, tuple[float, float]] = {
+    "addp_timeout": _S,
+    "addp_remote_timeout": _S,
+    "retry": (0.01, 3600.0),
+    "alive_timeout": _S,
+    "sampling": (0.01, 60.0),
+    "eps": (0.01, 3600.0),
+    "d": _S,
+    "d_rep": _S,
+    "rto_bound": (0.1, 86400.0),
+    "writes_per_s": (0.1, 2000.0),
+    "reads_per_write": (0, 1000),
+    "op_deadline": _S,
+    "min_acked": (0, 10000),
+}
