@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
@@ -94,7 +95,7 @@ def _sync_names(history: History, event: Event, *, sync: bool) -> Iterable[tuple
     if not sync and names:
         yield f"no commit in the database of {region} waits for a standby", f"it does for {names}"
     other = history.topology.other(region)
-    if sync and region == history.active and other not in names:
+    if sync and region == history.active and other not in re.findall(r"[\w-]+", names):
         said = names or "nobody"
         yield f"a commit in the database of {region} waits for {other}", f"it waits for {said}"
 

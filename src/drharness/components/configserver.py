@@ -26,7 +26,7 @@ from drharness.components.messages import (
 )
 from drharness.components.options import CONF_DIR, Conf, parse
 from drharness.components.store import Store, StoreError
-from drharness.topology import Topology, addresses
+from drharness.topology import addresses
 
 CONF = f"{CONF_DIR}/confserv.conf"
 
@@ -155,7 +155,7 @@ class ConfigServer(wire.Quiet):
             page = conf.count("history-log", "max-records", 1000, low=1, high=1000)
             peer = conf.text(self.section, "peer", "")
             self.master = Master(self.env, store, snapshot, peer=peer, page=page)
-            self._database = {"db": region_of(host), "peer": f"{host}:{port}"}
+            self._database = {"db": region_of(conf, host), "peer": f"{host}:{port}"}
             self._say("")
             self.env.log(f"primary at {snapshot.epoch}/{snapshot.seq} on {host}")
             self.app.changed("Running")
@@ -221,7 +221,7 @@ class Follower(wire.Quiet):
                 link.abort(str(error))
 
 
-def region_of(address: str) -> str:
-    """The region of a DBMS address, empty if it is none."""
-    found = [vm.region for vm in Topology().vms if vm.role == "dbms" and vm.address == address]
+def region_of(conf: Conf, address: str) -> str:
+    """The region whose DBMS has that address, by section ``[regions]``; empty if none has."""
+    found = [region for region, its in conf.section("regions").items() if its == address]
     return found[0] if found else ""

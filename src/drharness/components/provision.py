@@ -86,7 +86,7 @@ def _argv(topology: Topology, vm: Vm, kind: str) -> tuple[str, ...]:
             host = addresses.FRAMEWORK_NAMES[0]
             return ("-host", host, "-port", port, *app, "-f", f"{CONF_DIR}/csproxy.conf")
         case "application":
-            host = addresses.address(topology.number(vm.region), "application", "p")
+            host, _ = _proxies(topology, vm)
             proxy = str(addresses.PROXY_PORT)
             return ("-host", host, "-port", proxy, *app, "-f", f"{CONF_DIR}/application.conf")
         case _:
@@ -134,6 +134,7 @@ def _confserv(topology: Topology, vm: Vm) -> Sections:
             "response-timeout": f"{profile.op_deadline:g}",
         },
         "history-log": {"max-records": 1000},
+        "regions": {region: topology.dbms(region).address for region in topology.regions},
     }
 
 
@@ -152,15 +153,17 @@ def _csproxy() -> Sections:
 
 
 def _application(topology: Topology, vm: Vm) -> Sections:
-    number = topology.number(vm.region)
+    host, backup = _proxies(topology, vm)
     return {
         "application": {"port": addresses.APPLICATION_PORT},
-        "proxy": {
-            "host": addresses.address(number, "application", "p"),
-            "backup-host": addresses.address(number, "application", "b"),
-            "port": addresses.PROXY_PORT,
-        },
+        "proxy": {"host": host, "backup-host": backup, "port": addresses.PROXY_PORT},
     }
+
+
+def _proxies(topology: Topology, vm: Vm) -> list[str]:
+    """Addresses of the proxies of an application: those of its own pair, P first."""
+    pair = [v for v in topology.vms_of(vm.region, "application") if v.pair == vm.pair]
+    return [v.address for v in sorted(pair, key=lambda v: v.side != "p")]
 
 
 def _ini(sections: Sections) -> str:

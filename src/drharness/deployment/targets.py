@@ -4,8 +4,9 @@ A schedule or a test names what a VM or component *is* when it runs, not where i
 
     target     a VM's id, a component's id, or  WHERE "." WHAT
     WHERE      active, dormant, a region's name, or proxies
-    WHAT       framework, application, dbms, framework-p …, each also with a component's kind
-               behind it (framework-p.configserver); after proxies: primary or backup
+    WHAT       framework, application, dbms, framework-p, application-b2 …, each also with a
+               component's kind behind it (framework-p.configserver); after proxies: primary or
+               backup
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from drharness.topology.model import Component, Vm
 _SIDES = {"primary": "p", "backup": "b"}
 
 
-def region(topology: Topology, active: str, target: str) -> str:
+def region(topology: Topology, active: str, target: str, *, name: str = "region") -> str:
     """The region that ``active``, ``dormant`` or a region's name stands for.
 
     :param active: the region whose database is active now
+    :param name: of the argument, for the error
     :raises UsageError: none is called so
     """
     names = _regions(topology, active)
-    return names[validate.choice("region", target, names)]
+    return names[validate.choice(name, target, names)]
 
 
 def vms(
@@ -89,7 +91,7 @@ def _regions(topology: Topology, active: str) -> dict[str, str]:
 def _of_region(topology: Topology, word: str, region: str) -> dict[str, tuple[Vm | Component, ...]]:
     names: dict[str, tuple[Vm | Component, ...]] = {}
     for vm in topology.vms_of(region):
-        places = {vm.role, f"{vm.role}-{vm.side}" if vm.side else vm.role}
+        places = {vm.role, vm.place}
         for place in places:
             names[f"{word}.{place}"] = (*names.get(f"{word}.{place}", ()), vm)
             for it in topology.components:

@@ -24,28 +24,41 @@ class RegionsCut(Fault):
 
     DNS and the out-of-band management stay reachable from both.
 
+    :ivar one: a region's name, ``active`` or ``dormant``, as it is when injected; so is ``other``
     :ivar both_ways: false: only from ``one`` to ``other`` (replies of ``one`` are lost as well)
     """
 
-    one: str = "region1"
-    other: str = "region2"
+    one: str = "active"
+    other: str = "dormant"
     both_ways: bool = True
 
     def breakage(self, operations: Operations) -> Breakage:
         """Each looks at what runs in the other; then the router drops what goes between them."""
-        if self.one == self.other:
-            raise UsageError(f"other: expected another region than one, got {self.other!r} twice.")
-        probes = {_onlooker(operations, self.one): _services(operations, self.one)}
-        cuts = [RegionCut(self.one, self.other)]
+        one, other = two_regions(operations, self.one, self.other)
+        probes = {_onlooker(operations, one): _services(operations, one)}
+        cuts = [RegionCut(one, other)]
         if self.both_ways:
-            cuts.append(RegionCut(self.other, self.one))
-            probes[_onlooker(operations, self.other)] = _services(operations, self.other)
+            cuts.append(RegionCut(other, one))
+            probes[_onlooker(operations, other)] = _services(operations, other)
         return Breakage(
             look=tcp(operations, probes),
-            targets=[self.one, self.other],
+            targets=[one, other],
             apply=lambda: operations.cut(*cuts),
             undo=lambda: operations.heal(*cuts),
         )
+
+
+def two_regions(operations: Operations, one: str, other: str) -> tuple[str, str]:
+    """The regions that two arguments, called so, stand for.
+
+    :raises UsageError: no such region, or both are the same
+    """
+    given = {"one": one, "other": other}
+    topology, active = operations.topology, operations.active
+    first, second = (targets.region(topology, active, r, name=n) for n, r in given.items())
+    if first == second:
+        raise UsageError(f"other: expected another region than one, got {second!r} twice.")
+    return first, second
 
 
 def _services(operations: Operations, region: str) -> list[Target]:
@@ -122,8 +135,9 @@ class StandbyCut(Fault):
 
 
 def _end(operations: Operations, name: str, value: str) -> list[Vm]:
-    if value in operations.topology.regions:
-        return list(operations.topology.vms_of(value))
+    topology = operations.topology
+    if value in ("active", "dormant", *topology.regions):
+        return list(topology.vms_of(targets.region(topology, operations.active, value)))
     return list(
         targets.vms(
             operations.topology, operations.active, value, name=name, framework=operations.framework
@@ -172,6 +186,8 @@ class ManagementCut(Fault):
     """The out-of-band management of a region does not answer: nothing can be fenced there.
 
     Its VMs run on, and their network is whole.
+
+    :ivar region: its name, ``active`` or ``dormant``
     """
 
     region: str
@@ -181,14 +197,14 @@ class ManagementCut(Fault):
 
         :raises UsageError: no such region, or its management is cut already
         """
-        validate.choice("region", self.region, operations.topology.regions)
-        if self.region in operations.unmanaged:
-            raise UsageError(f"region: the management of {self.region!r} is cut already.")
+        region = targets.region(operations.topology, operations.active, self.region)
+        if region in operations.unmanaged:
+            raise UsageError(f"region: the management of {region!r} is cut already.")
         return Breakage(
-            look=_asking_management(operations, self.region),
-            targets=[self.region],
-            apply=lambda: operations.cut_management(self.region),
-            undo=lambda: operations.heal_management(self.region),
+            look=_asking_management(operations, region),
+            targets=[region],
+            apply=lambda: operations.cut_management(region),
+            undo=lambda: operations.heal_management(region),
         )
 
 

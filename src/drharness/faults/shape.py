@@ -15,6 +15,7 @@ from drharness.deployment.operations import Operations
 from drharness.engines.protocol import POWER_OF, RegionDelay, RegionLoss, RegionRate, Shape
 from drharness.errors import UsageError
 from drharness.faults.model import Breakage, Fault, Seen
+from drharness.faults.network import two_regions
 from drharness.kernel import validate
 from drharness.kernel.waiting import wait_until
 
@@ -62,10 +63,8 @@ def _observers(operations: Operations, one: str, other: str) -> tuple[str, str] 
 
 
 def _ways(operations: Operations, one: str, other: str, both: bool) -> list[tuple[str, str]]:
-    regions = operations.topology.regions
-    if validate.choice("one", one, regions) == validate.choice("other", other, regions):
-        raise UsageError(f"other: expected another region than one, got {other!r} twice.")
-    return [(one, other), (other, one)] if both else [(one, other)]
+    way = two_regions(operations, one, other)
+    return [way, (way[1], way[0])] if both else [way]
 
 
 def _breakage(operations: Operations, shapes: Sequence[Shape], line: _Line) -> Breakage:
@@ -112,8 +111,8 @@ class Delay(Fault):
     :ivar both_ways: false: only from ``one`` to ``other``
     """
 
-    one: str = "region1"
-    other: str = "region2"
+    one: str = "active"
+    other: str = "dormant"
     seconds: float = 0.05
     both_ways: bool = True
 
@@ -130,7 +129,7 @@ class Delay(Fault):
                 return ""
             return f"a round trip takes {after:.4g} ms, {before:.4g} before; {expected:g} more due"
 
-        line = _Line(self.one, self.other, "round_trip", {"count": 7}, "ms", missing)
+        line = _Line(*ways[0], "round_trip", {"count": 7}, "ms", missing)
         return _breakage(operations, [RegionDelay(s, t, self.seconds) for s, t in ways], line)
 
 
@@ -142,8 +141,8 @@ class Loss(Fault):
     :ivar both_ways: false: only from ``one`` to ``other``
     """
 
-    one: str = "region1"
-    other: str = "region2"
+    one: str = "active"
+    other: str = "dormant"
     share: float = 0.3
     both_ways: bool = True
 
@@ -161,7 +160,7 @@ class Loss(Fault):
                 return ""
             return f"of {count} packets {after:g} were answered, {before:g} before"
 
-        line = _Line(self.one, self.other, "answered", {"count": count}, f"of {count}", missing)
+        line = _Line(*ways[0], "answered", {"count": count}, f"of {count}", missing)
         return _breakage(operations, [RegionLoss(s, t, self.share) for s, t in ways], line)
 
 
@@ -173,8 +172,8 @@ class Rate(Fault):
     :ivar both_ways: false: only from ``one`` to ``other``
     """
 
-    one: str = "region1"
-    other: str = "region2"
+    one: str = "active"
+    other: str = "dormant"
     bits_per_s: float = 1_000_000
     both_ways: bool = True
 
@@ -188,5 +187,5 @@ class Rate(Fault):
                 return ""
             return f"the line carries {after:.4g} bit/s, {before:.4g} before"
 
-        line = _Line(self.one, self.other, "throughput", {}, "bit/s", missing)
+        line = _Line(*ways[0], "throughput", {}, "bit/s", missing)
         return _breakage(operations, [RegionRate(s, t, self.bits_per_s) for s, t in ways], line)

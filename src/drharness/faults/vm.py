@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from drharness.deployment import targets
 from drharness.deployment.operations import NOT_YET, Operations
 from drharness.engines.agent.processes import STOPPED
 from drharness.errors import UsageError
@@ -21,16 +22,19 @@ class RegionDown(Fault):
     """Every VM of a region loses its power at once: peers hear nothing, not even a FIN.
 
     Healing powers on those that it powered off; their services start by themselves.
+
+    :ivar region: its name, ``active`` or ``dormant``
     """
 
     region: str
 
     def breakage(self, operations: Operations) -> Breakage:
         """The other region looks at what runs in this one; then the power is pulled."""
-        vms = [v for v in operations.topology.vms_of(self.region) if operations.is_on(v.id)]
+        region = targets.region(operations.topology, operations.active, self.region)
+        vms = [v for v in operations.topology.vms_of(region) if operations.is_on(v.id)]
         if not vms:
-            raise UsageError(f"region: {self.region!r} is down already.")
-        return _power_loss(operations, vms, self.f, also=[self.region])
+            raise UsageError(f"region: {region!r} is down already.")
+        return _power_loss(operations, vms, self.f, also=[region])
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from drharness.components.messages import (
     Event,
     Read,
 )
-from drharness.topology import Topology
+from drharness.topology import addresses
 
 BEHIND_S = 0.05
 
@@ -163,9 +163,8 @@ class Straying(Application):
 
     def __init__(self, env: Environment) -> None:
         super().__init__(env)
-        topology = Topology()
-        other = topology.other(topology.vm(env.vm).region)
-        hosts = [vm.address for vm in topology.vms_of(other, "application")]
+        own = int(env.address.split(".")[1]) - 80
+        hosts = [addresses.address(3 - own, "application", side) for side in ("p", "b")]
         self.peer = wire.Peer(
             env, "ConfigProxy", hosts, self.proxy_port, handler=self, login=self._login
         )

@@ -152,7 +152,7 @@ class Topology:
     def changed(self, **arguments: Any) -> Topology:
         """The same topology with other arguments of :meth:`guide`.
 
-        With another ``timing`` and no ``ttl``, a TTL that was the old timing's becomes the new one's.
+        With another ``timing`` and no ``ttl``, a TTL that was the old timing's is the new one's.
 
         :raises UsageError: no such argument, a bad value, or a replaced component that is no more
         """

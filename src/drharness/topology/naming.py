@@ -1,4 +1,4 @@
-"""Names of regions. Everything derives its id from them: VMs, components, replication slots, hosts."""
+"""Names of regions; the ids of VMs and components, and replication slots, derive from them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from drharness.errors import UsageError
 USUAL = ("region1", "region2")
 LONGEST = 20  # characters: the ids of VMs are host names, and columns in tables
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-# Symbolic targets, what is in no region, and words that arguments of faults have besides names.
-RESERVED = frozenset(
-    "active dormant proxies outside dns none all drop reject reset subnet host duplicate wider "
-    "power process replay receive nxdomain servfail slow stale truncated localhost".split()
+# Symbolic targets, and what is in no region; words that faults have as arguments besides names.
+_TARGETS = frozenset({"active", "all", "dns", "dormant", "localhost", "none", "outside", "proxies"})
+_ARGUMENTS = frozenset(
+    {"drop", "duplicate", "host", "nxdomain", "power", "process", "receive", "reject", "replay"}
+    | {"reset", "servfail", "slow", "stale", "subnet", "truncated", "wider"}
 )
+RESERVED = _TARGETS | _ARGUMENTS
 
 
 def regions_of(value: int | Sequence[str]) -> tuple[str, ...]:

@@ -60,9 +60,8 @@ def loads(text: str, name: str) -> Topology:
 def _table(name: str, table: str, value: object) -> Mapping[str, Any]:
     if isinstance(value, dict):
         return value
-    raise UsageError(
-        f"{name}: {table}: expected a table, as in [{table}], got {value!r} ({type(value).__name__})."
-    )
+    got = f"got {value!r} ({type(value).__name__})"
+    raise UsageError(f"{name}: {table}: expected a table, as in [{table}], {got}.")
 
 
 def _check_key(place: str, key: str, allowed: Collection[str]) -> None:
@@ -70,6 +69,10 @@ def _check_key(place: str, key: str, allowed: Collection[str]) -> None:
         return
     near = difflib.get_close_matches(key, list(allowed), n=1)
     guess = f" Did you mean {near[0]}?" if near else ""
+    if key in ARGUMENTS:
+        guess = f" {key} belongs before the first table."
+    elif key in TUNABLE:
+        guess = f" {key} belongs in [profile]."
     raise UsageError(f"{place}: unknown key; expected one of {', '.join(sorted(allowed))}.{guess}")
 
 

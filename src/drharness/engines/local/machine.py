@@ -66,10 +66,12 @@ class Place:
     keep: Sequence[str]
 
 
-def cable_of(vm: str) -> str:
-    """Name of a VM's cable in the outer namespace; interface names have at most 15 characters."""
-    words = vm.split("-")
-    return "v-" + words[0].replace("region", "r") + "".join("-" + w[:3] for w in words[1:])
+def cable_of(spec: MachineSpec) -> str:
+    """Name of a VM's cable in the outer namespace: ``v-r1-app-p`` of region 1, whatever it is
+    called, for names of interfaces have at most 15 characters."""
+    place = spec.id.removeprefix(f"{spec.region}-")
+    region = "" if place == spec.id else f"r{spec.bridge.removeprefix('br-')}-"
+    return f"v-{region}" + "-".join(word[:3] for word in place.split("-"))
 
 
 def build_disk(disk: str, spec: MachineSpec, hosts: str, nameserver: str) -> None:
@@ -100,7 +102,7 @@ def build_disk(disk: str, spec: MachineSpec, hosts: str, nameserver: str) -> Non
 def _cable(spec: MachineSpec, bridge: int, outer: Netlink) -> Netlink:
     """Plug the VM in; returns a netlink socket of the VM's own network namespace."""
     fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    outer.add_veth(cable_of(spec.id), bridge, "eth0", fd, netlink.mac_of(spec.address))
+    outer.add_veth(cable_of(spec), bridge, "eth0", fd, netlink.mac_of(spec.address))
     outer.flush()
     os.close(fd)
     own = Netlink()
@@ -179,7 +181,7 @@ def run_machine(spec: MachineSpec, bridge: int, place: Place, control: Channel) 
     tune_network("eth0")
     _tools()
     syscalls.set_hostname(spec.id)
-    syscalls.set_name("drh-" + cable_of(spec.id)[2:])
+    syscalls.set_name("drh-" + cable_of(spec)[2:])
     os.chdir("/")
     index = netlink.index_of("eth0")
 

@@ -160,19 +160,22 @@ class Outer(Init):
         if child is None:
             request.reply(False)
             return
-        self._netlink.delete_link(netlink.index_of(machine.cable_of(request["vm"])))
+        self._netlink.delete_link(netlink.index_of(self._cable_of(request)))
         self._netlink.flush(ignore=(errno.ENODEV,))
         self._dying.setdefault(child.pid, []).append(request)
         os.kill(child.pid, signal.SIGKILL)
 
+    def _cable_of(self, request: Request) -> str:
+        return machine.cable_of(self._machines[request["vm"]])
+
     def _cable(self, request: Request) -> None:
-        index = netlink.index_of(machine.cable_of(request["vm"]))
+        index = netlink.index_of(self._cable_of(request))
         self._netlink.set_link(index, up=bool(request["up"]))
         self._netlink.flush()
         request.reply(True)
 
     def _into(self, request: Request) -> None:
-        index = netlink.index_of(machine.cable_of(request["vm"]))
+        index = netlink.index_of(self._cable_of(request))
         self._netlink.discard_outgoing(index, on=bool(request["on"]))
         self._netlink.flush(ignore=() if request["on"] else (errno.ENOENT, errno.EINVAL))
         request.reply(True)
