@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -57,7 +56,7 @@ class Lab:
     ) -> AbstractContextManager[Deployment, bool | None]:
         """A context with a deployment of its own, taken down at the end of the block.
 
-        :param topology: default :meth:`Topology.guide`
+        :param topology: default: that of ``--dr-topology``, else :meth:`Topology.guide`
         :raises StartupFailed: it did not come up, and nothing of it is left
         """
         return self._session.bring_up(topology, shared=True)
@@ -99,6 +98,7 @@ class Session:
         from drharness.checks import Budget
         from drharness.deployment import deploy, postmortem
 
+        topology = topology or self.settings.topology
         base = self.settings.evidence
         begun: list[Path] = []  # filled by the first event of all
 
@@ -283,18 +283,17 @@ def _spelled(arguments: Mapping[str, Any]) -> str:
 
 @pytest.fixture
 def dr_topology(request: pytest.FixtureRequest) -> Topology:
-    """The topology of ``dr_deployment``: the guide's, with the arguments of ``@pytest.mark.dr``.
+    """The topology of ``dr_deployment``, with the arguments of ``@pytest.mark.dr``.
+
+    That is the one of ``--dr-topology``, or the guide's.
 
     Override it in a test module or conftest for another one.
     """
-    from drharness.kernel import validate
     from drharness.topology import Topology
 
     arguments = _marked(request)
     try:
-        for name in arguments:
-            validate.choice("argument", name, signature(Topology.guide).parameters)
-        return Topology.guide(**arguments)
+        return (_session(request).settings.topology or Topology.guide()).changed(**arguments)
     except errors.UsageError as error:
         text = str(error)
     pytest.fail(f"UsageError: {_spelled(arguments)}: {text}", pytrace=False)
@@ -318,11 +317,10 @@ def dr_deployment(
 ) -> Iterator[Deployment]:
     """A deployment of this test's own: brought up for it, taken down after it."""
     for name, wanted in _marked(request).items():
-        found = getattr(dr_topology, name, wanted)
-        if found != wanted:
+        if dr_topology.changed(**{name: wanted}) != dr_topology:
             pytest.fail(
                 f"UsageError: {_spelled({name: wanted})} has no effect: the overriding fixture "
-                f"dr_topology gives {name}={found!r}.",
+                f"dr_topology gives {name}={getattr(dr_topology, name)!r}.",
                 pytrace=False,
             )
     with _session(request).bring_up(dr_topology, shared=False) as deployment:

@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from drharness import errors
+
+if TYPE_CHECKING:
+    from drharness.topology import Topology
 
 OPTIONS = {
     "engine": ("auto", "NAME", "where deployments run: auto (the first that can) or local"),
@@ -19,6 +23,7 @@ OPTIONS = {
     "max_rto": ("", "S", "fail a judgement whose slowest recovery took longer (seconds)"),
     "max_rpo": ("", "LIMIT", "fail a judgement that lost more: 0 (changes), 2s or 64kB (WAL)"),
     "timeout_scale": ("1", "X", "stretch every deadline by X (1 or more), for slow hosts"),
+    "topology": ("", "FILE", "what deployments consist of unless a test says otherwise, as TOML"),
     "evidence": (".drharness", "DIR", "where the evidence of runs is kept; default .drharness"),
 }
 
@@ -32,6 +37,7 @@ class Settings:
     :ivar evidence: absolute directory of all runs
     :ivar budget: limits on RTO (s) and RPO of every judgement, None: no limit
     :ivar scale: factor on deadlines, at least 1
+    :ivar topology: what deployments consist of unless a test says otherwise; None: the guide's
     :ivar here: the directory that pytest was started in; paths are shown relative to it
     """
 
@@ -40,6 +46,7 @@ class Settings:
     evidence: Path
     scale: float
     budget: tuple[float | None, str | None]
+    topology: Topology | None
     here: Path
 
 
@@ -49,14 +56,13 @@ def read(config: pytest.Config) -> Settings:
     :raises UsageError: names the option, its value and what was expected
     """
     here = config.invocation_params.dir
-    folder = config.getoption("--dr-evidence")
-    base = config.rootpath if folder is None else here
     return Settings(
         engine=_engine_names(config, "engine")[0],
         required=frozenset(_engine_names(config, "require")),
-        evidence=Path(os.path.abspath(base / _option(config, "evidence"))),
+        evidence=_path(config, "evidence"),
         scale=_scale(_option(config, "timeout_scale")),
         budget=_budget(_option(config, "max_rto"), _option(config, "max_rpo")),
+        topology=_topology(config),
         here=here,
     )
 
@@ -64,6 +70,21 @@ def read(config: pytest.Config) -> Settings:
 def _option(config: pytest.Config, name: str) -> str:
     given: str | None = config.getoption(f"dr_{name}")
     return str(config.getini(f"dr_{name}")) if given is None else given
+
+
+def _path(config: pytest.Config, name: str) -> Path:
+    """On the command line relative to the current directory, in the ini file to its own."""
+    said = config.getoption(f"dr_{name}") is not None
+    base = config.invocation_params.dir if said else config.rootpath
+    return Path(os.path.abspath(base / _option(config, name)))
+
+
+def _topology(config: pytest.Config) -> Topology | None:
+    if not _option(config, "topology"):
+        return None
+    from drharness.topology import Topology
+
+    return Topology.load(_path(config, "topology"))
 
 
 def _engine_names(config: pytest.Config, option: str) -> list[str]:

@@ -71,7 +71,15 @@ Procedure = Annotated[
     str,
     typer.Argument(metavar="PROCEDURE", help="full-failover, framework-failover or dbms-failover"),
 ]
-To = Annotated[str, typer.Option(metavar="REGION", help="The region that takes over.")]
+To = Annotated[
+    str, typer.Option(metavar="REGION", help="The region that takes over; default: the second.")
+]
+TopologyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--topology", metavar="FILE", help="What is deployed, as TOML; the options below it win."
+    ),
+]
 FaultName = Annotated[
     str,
     typer.Option(
@@ -84,9 +92,12 @@ Database = Annotated[
     str,
     typer.Option(metavar="move|stay", help="framework-failover: whether the database moves, too."),
 ]
-Replication = Annotated[str, typer.Option(metavar="sync|async", help="How databases replicate.")]
+Replication = Annotated[
+    str, typer.Option(metavar="sync|async", help="How databases replicate; default sync.")
+]
 Timing = Annotated[
-    str, typer.Option(metavar="fast|guide", help="Sub-second timers, or the products' defaults.")
+    str,
+    typer.Option(metavar="fast|guide", help="Sub-second timers (default), or the products' own."),
 ]
 Ttl = Annotated[
     int | None, typer.Option(metavar="SECONDS", help="TTL of the names; default: the timing's.")
@@ -94,7 +105,8 @@ Ttl = Annotated[
 ReturnFence = Annotated[
     str,
     typer.Option(
-        metavar="boot-deny|none", help="Whether a DBMS VM boots with every Framework shut out."
+        metavar="boot-deny|none",
+        help="Whether a DBMS VM boots with every Framework shut out; default boot-deny.",
     ),
 ]
 Rate = Annotated[
@@ -154,13 +166,14 @@ Runs = Annotated[int, typer.Option(metavar="N", help="Repeat the drill.")]
 def drill(
     *,
     procedure: Procedure,
-    to: To = "region2",
+    to: To = "",
     fault: FaultName = "",
     database: Database = "",
-    replication: Replication = "sync",
-    timing: Timing = "fast",
+    topology: TopologyFile = None,
+    replication: Replication = "",
+    timing: Timing = "",
     ttl: Ttl = None,
-    return_fence: ReturnFence = "boot-deny",
+    return_fence: ReturnFence = "",
     rate: Rate = None,
     without: Without = None,
     swap: Swap = None,
@@ -189,6 +202,7 @@ def _planned(
     to: str,
     fault: str,
     database: str,
+    topology: Path | None,
     replication: str,
     timing: str,
     ttl: int | None,
@@ -208,15 +222,15 @@ def _planned(
     from drharness.cli import plan, variations
 
     plan.check_rest(engine=engine, rate=rate, runs=runs, scale=timeout_scale, json=json_file)
-    topology = plan.topology_of(
-        replication=replication, timing=timing, ttl=ttl, return_fence=return_fence
+    chosen = plan.topology_of(
+        topology, replication=replication, timing=timing, ttl=ttl, return_fence=return_fence
     )
     slips = plan.Variation(without or (), swap or (), database)
-    steps = plan.procedure_of(procedure, to, topology=topology, varied=slips)
+    steps = plan.procedure_of(procedure, to, topology=chosen, varied=slips)
     steps = variations.varied(steps, **varied)
-    broken = plan.fault_of(fault or plan.usual_fault(steps), to=to, topology=topology)
+    broken = plan.fault_of(fault or plan.usual_fault(steps), to=steps.to, topology=chosen)
     budget = plan.budget_of(max_rto, max_rpo)
-    return plan.Drill(steps, topology, broken, budget, rate, engine, keep_evidence, json_file, runs)
+    return plan.Drill(steps, chosen, broken, budget, rate, engine, keep_evidence, json_file, runs)
 
 
 def _drills(chosen: Drill, scale: float) -> NoReturn:

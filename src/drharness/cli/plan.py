@@ -52,25 +52,40 @@ class Drill:
 
     def __str__(self) -> str:
         topology = self.topology
+        pairs = topology.application_pairs
+        more = f", {pairs} Application pairs" if pairs > 1 else ""
         return (
             f"drill {repr(self.procedure).removeprefix('procedures.')}\n"
             f"  fault     {self.fault or 'none'!s}\n"
             f"  topology  {topology.replication} replication, {topology.timing} timing, "
-            f"TTL {topology.ttl} s, return fence {topology.return_fence}"
+            f"TTL {topology.ttl} s, return fence {topology.return_fence}{more}"
         )
 
 
-def topology_of(*, replication: str, timing: str, ttl: int | None, return_fence: str) -> Topology:
-    """The topology that the options describe.
+def topology_of(
+    file: Path | None = None,
+    *,
+    replication: str = "",
+    timing: str = "",
+    ttl: int | None = None,
+    return_fence: str = "",
+) -> Topology:
+    """The topology that a file and the options describe; what an option says counts.
 
-    :raises UsageError: names the option, its value and what was expected
+    :raises UsageError: names the option or the file, the value and what was expected
     """
-    return Topology.guide(
-        replication=validate.choice("--replication", replication, REPLICATION),
-        timing=validate.choice("--timing", timing, PROFILES),
-        ttl=None if ttl is None else int(validate.number("--ttl", ttl, low=0, high=86400)),
-        return_fence=validate.choice("--return-fence", return_fence, RETURN_FENCES),
-    )
+    given: dict[str, str | int] = {}
+    for name, value, allowed in (
+        ("replication", replication, REPLICATION),
+        ("timing", timing, PROFILES),
+        ("return_fence", return_fence, RETURN_FENCES),
+    ):
+        if value:
+            given[name] = validate.choice(f"--{name.replace('_', '-')}", value, allowed)
+    if ttl is not None:
+        given["ttl"] = int(validate.number("--ttl", ttl, low=0, high=86400))
+    base = Topology.guide() if file is None else Topology.load(file)
+    return base.changed(**given)
 
 
 @dataclass(frozen=True)
@@ -94,10 +109,12 @@ def procedure_of(
 ) -> Procedure:
     """The procedure of that name, varied.
 
+    :param to: the region that takes over; empty: the one that is not active at the start
     :raises UsageError: no such procedure, region or step, or a malformed ``--swap``
     """
     known = procedures.BY_NAME
     chosen = known[validate.choice("PROCEDURE", name.replace("_", "-"), known)]
+    to = to or topology.regions[1]
     if validate.choice("--to", to, topology.regions) == topology.regions[0]:
         raise UsageError(
             f"--to: {to} is the active region when a drill begins; "
@@ -140,10 +157,9 @@ def fault_of(text: str, *, to: str, topology: Topology) -> Fault | None:
             raise UsageError(f"--fault: none takes no arguments, got {text!r}.")
         return None
     fault = spelling.parse(text, faults.BY_NAME, region=topology.other(to), name="--fault")
+    allowed = (*_SYMBOLIC, *topology.regions)
     for field in fields(fault):
-        if field.name == "region":  # one with a default takes what a region is, too
-            symbolic = _SYMBOLIC if field.default in _SYMBOLIC else ()
-            allowed = (*symbolic, *topology.regions)
+        if field.name in ("region", "one", "other"):
             validate.choice("--fault", getattr(fault, field.name), allowed)
     return fault
 
