@@ -20,6 +20,8 @@ from drharness.topology import Topology
 from tests.cli.running import SOURCE, drharness, environment
 
 DRILL = ("drill", "full-failover")
+TOPOLOGIES = SOURCE.parent / "fixtures" / "topologies"
+PAIRS = str(TOPOLOGIES / "two-pairs.toml")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,10 @@ DRILL = ("drill", "full-failover")
         ((*DRILL, "--rate", "0"), "--rate: expected a number from 0.1 to 2000, got 0.0"),
         ((*DRILL, "--engine", "docker"), "--engine: expected one of auto, local, got 'docker'."),
         ((*DRILL, "--timeout-scale", "0.5"), "--timeout-scale: expected a number from 1 to 1000"),
-        ((*DRILL, "--fault", "region-down:region3"), "--fault: expected one of region1, region2"),
+        ((*DRILL, "--fault", "region-down:region3"), "--fault: expected one of active, dormant"),
+        ((*DRILL, "--topology", "/none.toml"), "/none.toml: cannot be read (No such file or dir"),
+        ((*DRILL, "--topology", PAIRS, "--to", "emae"), "--to: expected one of emea, us-east-1, "
+         "got 'emae'. Did you mean 'emea'?"),
         ((*DRILL, "--fault", "firewall-missing:region3"), "--fault: expected one of active, dorm"),
         ((*DRILL, "--max-rto", "-1"), "--max-rto: expected a number from 0 to 86400, got -1.0"),
         ((*DRILL, "--max-rpo", "few"), "--max-rpo: expected a count of changes (0, 25), seconds"),
@@ -132,6 +137,22 @@ def test_every_procedure_has_a_usual_fault(name: str) -> None:
     assert plan.fault_of(plan.usual_fault(procedure), to="region2", topology=topology) is not None
 
 
+def test_options_win_over_the_file() -> None:
+    done = drharness("topology", "--topology", PAIRS, "--replication", "sync")
+    assert done.returncode == 0
+    assert done.stdout == plan.topology_of(Path(PAIRS), replication="sync").as_toml()
+    assert 'replication = "sync"' in done.stdout
+    assert 'regions = ["emea", "us-east-1"]' in done.stdout
+
+
+def test_what_takes_over_by_default_has_the_name_of_the_file() -> None:
+    topology = Topology.load(PAIRS)
+    procedure = plan.procedure_of("full-failover", "", topology=topology)
+    assert procedure.to == "us-east-1"
+    fault = plan.fault_of("region-down", to=procedure.to, topology=topology)
+    assert fault == faults.RegionDown("emea")
+
+
 def test_unwritable_evidence_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = drharness(*DRILL, "--keep-evidence", tmp_path / "file" / "below")
@@ -153,6 +174,7 @@ def test_help_names_every_command_with_examples_and_codes() -> None:
         "drill     Deploy, break, run a procedure, judge; live.",
         "check     Judge a recorded history again, offline.",
         "selftest  Plant mistakes and see that each is found by name.",
+        "topology  Write what would be deployed as TOML.",
         "doctor    Say whether deployments can run here, or the way out.",
         "drharness drill full-failover --fault regions-cut --replication async",
         "Exit codes: 0 pass, 1 fail, 2 bad usage",

@@ -17,16 +17,22 @@ TOPOLOGIES = st.builds(
     timing=st.sampled_from(["fast", "guide"]),
     ttl=st.none() | st.integers(0, 86400),
     return_fence=st.sampled_from(["boot-deny", "none"]),
+    application_pairs=st.integers(1, 8),
+    regions=st.sampled_from([2, ("region1", "us-east-1"), ["region1", "emea"]]),
+)
+TUNING: st.SearchStrategy[dict[str, float]] = st.fixed_dictionaries(
+    {}, optional={"d": st.floats(0.05, 3600), "eps": st.just(1), "min_acked": st.integers(0, 99)}
 )
 REPLACED = st.sampled_from(
     [("application", "mine:App"), ("lca", "a.b:c"), ("region1-application-p.csproxy", "x:y")]
 )
 
 
-@given(TOPOLOGIES, st.lists(REPLACED, max_size=3))
+@given(TOPOLOGIES, TUNING, st.lists(REPLACED, max_size=3))
 def test_a_topology_prints_as_code_and_survives_json(
-    topology: Topology, replaced: list[tuple[str, str]]
+    topology: Topology, tuning: dict[str, float], replaced: list[tuple[str, str]]
 ) -> None:
+    topology = topology.tuned(**tuning)
     for component, factory in replaced:
         topology = topology.replace(component, factory)
     assert eval(repr(topology)) == topology
@@ -43,6 +49,49 @@ def test_addresses_and_ids_are_those_of_the_guides_plan() -> None:
     assert found["dns"] == "10.80.0.53"
     assert addresses.subnet(1, "framework") == "10.81.1.0/24"
     assert len({vm.address for vm in topology.vms}) == 11
+
+
+@given(TOPOLOGIES)
+def test_ids_and_addresses_are_each_ones_own(topology: Topology) -> None:
+    vms = topology.vms
+    assert len(vms) == 1 + 2 * (3 + 2 * topology.application_pairs)
+    assert len({vm.id for vm in vms}) == len({vm.address for vm in vms}) == len(vms)
+    assert all(len(vm.id) <= 63 for vm in vms)
+
+
+def test_pairs_are_numbered_from_the_second_on() -> None:
+    topology = Topology.guide(application_pairs=3, regions=("emea", "us-east-1"))
+    found = {vm.place: (vm.pair, vm.address) for vm in topology.vms_of("us-east-1", "application")}
+    assert found == {
+        "application-p": (1, "10.82.2.11"),
+        "application-b": (1, "10.82.2.12"),
+        "application-p2": (2, "10.82.2.13"),
+        "application-b2": (2, "10.82.2.14"),
+        "application-p3": (3, "10.82.2.15"),
+        "application-b3": (3, "10.82.2.16"),
+    }
+    assert topology.vm("us-east-1-dbms").place == "dbms"
+
+
+def test_other_arguments_leave_the_rest_as_it_was() -> None:
+    topology = Topology.guide(regions=("emea", "us")).tuned(d=5).replace("lca", "a:b")
+    changed = topology.changed(timing="guide", application_pairs=2)
+    expected = Topology.guide(timing="guide", application_pairs=2, regions=("emea", "us"))
+    assert changed == expected.tuned(d=5).replace("lca", "a:b")
+    assert (changed.ttl, changed.profile.d) == (30, 5.0)
+    assert Topology.guide(ttl=7).changed(timing="guide").ttl == 7
+    with pytest.raises(UsageError, match=r"argument: expected one of .*got 'pairs'"):
+        topology.changed(pairs=2)
+    with pytest.raises(UsageError, match=r"component: .*got 'us-dbms'"):
+        topology.replace("us-dbms", "a:b")
+
+
+def test_own_constants_are_checked() -> None:
+    assert Topology.guide().tuned(d=5, min_acked=3).tuned(d=6).profile.d == 6.0
+    with pytest.raises(UsageError, match=r"constant: expected one of .*got 'ttl'"):
+        Topology.guide().tuned(ttl=1)
+    with pytest.raises(UsageError, match=r"min_acked: expected a whole number from 0 to 10000"):
+        Topology.guide().tuned(min_acked=0.5)
 
 
 def test_every_framework_and_application_vm_has_an_agent() -> None:
@@ -65,6 +114,18 @@ def test_the_profile_carries_the_topologys_ttl() -> None:
         ({"ttl": -1}, "ttl: expected a number from 0 to 86400, got -1"),
         ({"ttl": 1.5}, r"ttl: expected whole seconds, got 1\.5"),
         ({"ttl": "1"}, "ttl: expected whole seconds, got '1'"),
+        ({"application_pairs": 0}, "application_pairs: expected a whole number from 1 to 8, got 0"),
+        ({"regions": 3}, r"regions: expected 2 or two names, got 3 \(int\). An active region and"),
+        ({"regions": True}, r"regions: expected 2 or two names, like .*, got True \(bool\)"),
+        ({"regions": "emea"}, r"regions: expected 2 or two names, like .*, got 'emea' \(str\)"),
+        ({"regions": ("a", "b", "c")}, "regions: expected 2 or two names, got 3: a, b, c"),
+        ({"regions": ("us",)}, "regions: expected 2 or two names, got 1: us"),
+        ({"regions": ("us", "us")}, "regions: expected names whose VMs cannot be mistaken"),
+        ({"regions": ("us-east", "us")}, "regions: expected names whose VMs cannot be mistaken"),
+        ({"regions": ("Emea", "us")}, "regions: expected names of 1 to 20 lower-case .*got 'Emea'"),
+        ({"regions": ("emea", 2)}, "regions: expected names of 1 to 20 lower-case .*got 2"),
+        ({"regions": ("emea", "x" * 21)}, "regions: expected names of 1 to 20 lower-case"),
+        ({"regions": ("emea", "active")}, "regions: 'active' means something else in targets"),
         ({"return_fence": "deny"}, "return_fence: expected one of boot-deny, none"),
     ],
 )

@@ -320,6 +320,27 @@ def selftest(
     raise typer.Exit(_or_error(tried))
 
 
+@app.command(name="topology", short_help="Write what would be deployed as TOML.")
+def write_topology(
+    *,
+    topology: TopologyFile = None,
+    replication: Replication = "",
+    timing: Timing = "",
+    ttl: Ttl = None,
+    return_fence: ReturnFence = "",
+) -> None:
+    """Write what would be deployed as TOML, to be changed and given to --topology."""
+
+    def written() -> int:
+        from drharness.cli import plan
+
+        options = {"replication": replication, "timing": timing, "return_fence": return_fence}
+        typer.echo(plan.topology_of(topology, ttl=ttl, **options).as_toml(), nl=False)
+        return 0
+
+    raise typer.Exit(_or_error(written))
+
+
 @app.command(short_help="Say whether deployments can run here, or the way out.")
 def doctor() -> None:
     """Say whether deployments can run on this host, and if not, the way out."""
