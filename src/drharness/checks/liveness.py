@@ -91,7 +91,7 @@ def _region_recovers(history: History, episode: Episode, region: str, since: int
     writes = good_writes(history, episode, region, since=since)
     in_time = [w for w in writes if w.done <= bound + slack]
     if not in_time:
-        return [_not_recovered(history, episode, expected, region, bound + slack)]
+        return [_not_recovered(history, episode, expected, region, since=since, by=bound + slack)]
     shown = next((r for w in in_time[:10] if (r := read_back(history, w))), None)
     if shown is None or shown.done > bound + slack:
         return _not_read_back(history, expected, in_time[0], shown)
@@ -99,10 +99,11 @@ def _region_recovers(history: History, episode: Episode, region: str, since: int
 
 
 def _not_recovered(
-    history: History, episode: Episode, expected: str, region: str, bound: int
+    history: History, episode: Episode, expected: str, region: str, *, since: int, by: int
 ) -> Finding:
-    tried = [w for w in history.writes if w.region == region and w.invoked >= episode.t_fail]
-    late = good_writes(history, episode, region, since=episode.t_fail)
+    """What went through before recovery was due (ns ``since``) does not count here either."""
+    tried = [w for w in history.writes if w.region == region and w.invoked >= since]
+    late = good_writes(history, episode, region, since=since)
     last = max((w.done for w in tried), default=0)
     plan_text, plan_events = _broken_plan(episode)
     events = (*plan_events, *(e for w in tried[-2:] for e in w.events))
@@ -113,7 +114,7 @@ def _not_recovered(
     if plan_text:
         seen = f"none of {len(tried)} writes went through{plan_text}"
         return Finding("L1", Verdict.FAIL, expected, seen, events)
-    if last >= bound:
+    if last >= by:
         seen = f"none of {len(tried)} writes went through, the last at {_rel(episode, last)}"
         return Finding("L1", Verdict.FAIL, expected, seen, events)
     until = f"writes were tried until {_rel(episode, last)}" if tried else "no write was tried"
