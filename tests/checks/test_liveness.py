@@ -125,6 +125,13 @@ def _returned(*, writes: bool) -> list[Data]:
     return story.done()
 
 
+def test_traffic_that_ends_with_the_heal_leaves_recovery_unknown() -> None:
+    events = [e for e in _returned(writes=False) if e["t"] < ns(4.0) or e["kind"] != "op"]
+    (finding,) = _result(events, "L1").findings
+    assert finding.verdict is Verdict.UNKNOWN
+    assert finding.seen == "none of 0; no write was tried, which is too short to judge"
+
+
 def test_a_region_whose_clients_ended_with_it_has_nobody_to_write() -> None:
     events = _returned(writes=False)
     assert result_of(events, "L1").verdict is Verdict.PASS
