@@ -127,7 +127,7 @@ def _returned(*, writes: bool) -> list[Data]:
 
 def test_traffic_that_ends_with_the_heal_leaves_recovery_unknown() -> None:
     events = [e for e in _returned(writes=False) if e["t"] < ns(4.0) or e["kind"] != "op"]
-    (finding,) = _result(events, "L1").findings
+    (finding,) = result_of(events, "L1").findings
     assert finding.verdict is Verdict.UNKNOWN
     assert finding.seen == "none of 0; no write was tried, which is too short to judge"
 
