@@ -20,9 +20,13 @@ from collections.abc import Sequence
 
 
 class DrHarnessError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package.
+
+    :ivar evidence: directory of the run, of a deployment that did not come up; else empty
+    """
 
     exit_code = 3
+    evidence = ""
 
 
 class UsageError(DrHarnessError, ValueError):

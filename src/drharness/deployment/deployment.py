@@ -1,26 +1,23 @@
-"""The running system as its users hold it, and :func:`deploy`, which brings it up and down."""
+"""The running system as its users hold it; ``life`` brings it up and takes it down."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from drharness.checks.budget import Budget
 from drharness.checks.judge import judge
 from drharness.checks.verdict import Judgement
-from drharness.deployment import bring_up, census, evidence, trouble
-from drharness.deployment.engines import engine_named
+from drharness.deployment import census, evidence
 from drharness.deployment.names import Names
 from drharness.deployment.operations import NOT_YET, Operations
 from drharness.deployment.traffic import Traffic
 from drharness.engines.protocol import Machine, Machines
-from drharness.errors import DrHarnessError, StartupFailed, UsageError
+from drharness.errors import DrHarnessError, UsageError
 from drharness.history import store
 from drharness.history.event import Data
-from drharness.history.recorder import Listener, Recorder
+from drharness.history.recorder import Recorder
 from drharness.history.view import History
 from drharness.kernel.waiting import wait_until
 from drharness.topology import Component, Topology, Vm
@@ -183,7 +180,7 @@ class Deployment:
         return History(self._merge(None))
 
     def _merge(self, out: Path | None) -> list[Data]:
-        controller = self.evidence / "controller.jsonl"
+        controller = self.evidence / evidence.RECORD
         return store.merge(controller, evidence.event_files(self.evidence), out)
 
     @property
@@ -286,55 +283,3 @@ def _check_procedure(procedure: object, ability: str) -> None:
             "procedure: expected one, like procedures.full_failover(to='region2'), "
             f"got {procedure!r}."
         )
-
-
-@contextmanager
-def deploy(
-    topology: Topology | None = None,
-    *,
-    engine: str = "auto",
-    evidence_dir: Path | str | None = None,
-    listeners: Sequence[Listener] = (),
-) -> Iterator[Deployment]:
-    """Bring a deployment up, and take it down at the end; its evidence stays.
-
-    :param topology: default :meth:`Topology.guide`
-    :param engine: ``local``, or ``auto`` for the first engine this host can run
-    :param evidence_dir: where runs are kept; default ``.drharness``
-    :param listeners: called with every event the controller records
-    :raises Unsupported: this host cannot run the engine; says why and the way out
-    :raises StartupFailed: it did not come up, and nothing of it is left
-    """
-    topology = Topology.guide() if topology is None else topology
-    if not isinstance(topology, Topology):
-        raise UsageError(f"topology: expected a Topology, got {topology!r}.")
-    chosen = engine_named(engine)
-    run = evidence.new_run(Path(evidence_dir) if evidence_dir else None)
-    active = topology.regions[0]
-    file = store.AppendFile(run / "controller.jsonl")
-    recorder = Recorder(file, *listeners)
-    try:
-        machines = bring_up.start(topology, chosen, run, active, recorder)
-        deployment = Deployment(topology, machines, recorder, run, active)
-        try:
-            _come_up(deployment)
-            yield deployment
-        finally:
-            machines.down()
-    finally:
-        file.close()
-        evidence.close_run(run)
-
-
-def _come_up(deployment: Deployment) -> None:
-    try:
-        trouble.check_replacements(deployment.operations)
-        bring_up.open_for_clients(deployment.operations)
-        bring_up.record_start(deployment.operations)
-        census.take(deployment.operations, "start", briefly=True)
-    except UsageError:
-        raise
-    except DrHarnessError as error:
-        logs = trouble.logs_about(deployment.evidence, str(error))
-        raise StartupFailed(f"the deployment did not come up: {error}\n{logs}") from error
-    deployment.operations.on_boot = partial(census.fence, deployment.operations)

@@ -15,6 +15,7 @@ from drharness.kernel import runid
 KEPT = 20
 DEFAULT = Path(".drharness")
 VERDICT = "verdict.txt"
+RECORD = "controller.jsonl"
 _OPEN = ".open"  # present, with the process id, while the run is going on
 
 
@@ -67,6 +68,11 @@ def _going_on(run: Path) -> bool:
     return os.path.exists(f"/proc/{pid}")
 
 
+def is_record_of_open_run(path: str) -> bool:
+    """Whether a file is what the controller records into, of a run that is going on."""
+    return path.endswith(f"/{RECORD}") and _going_on(Path(path).parent)
+
+
 def _prune(base: Path) -> None:
     """Drop old runs; only directories that look like runs, and none that is going on."""
     runs = sorted(d for d in base.iterdir() if d.is_dir() and (d / "vms").is_dir())
@@ -78,8 +84,10 @@ def _prune(base: Path) -> None:
 
 
 def _passed(run: Path) -> bool:
-    verdict = run / VERDICT
-    return verdict.is_file() and verdict.read_text(errors="replace").startswith("PASS")
+    try:
+        return (run / VERDICT).read_text(errors="replace").startswith("PASS")
+    except OSError:  # there is none, or another process has just dropped the run
+        return False
 
 
 def event_files(run: Path) -> list[tuple[str, Path]]:

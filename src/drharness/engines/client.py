@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import selectors
 import socket
 import threading
@@ -97,14 +95,28 @@ class Dispatcher:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._ours, self._theirs = socket.socketpair()
+        self._epoll = self._selector.fileno()
         self._selector.register(self._theirs, selectors.EVENT_READ, None)
         self._new: list[Link] = []
+        self._links: list[Link] = []
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="drharness-dispatch", daemon=True)
         self._thread.start()
 
+    @property
+    def thread(self) -> int:
+        """Identifier of its thread."""
+        return self._thread.ident or 0
+
+    @property
+    def descriptors(self) -> set[int]:
+        """Those that it and its links have open; -1 is one that was closed."""
+        links = {link.channel.fileno() for link in tuple(self._links)}
+        return {self._epoll, self._ours.fileno(), self._theirs.fileno()} | links
+
     def add(self, link: Link) -> None:
         """Read this link from now on."""
+        self._links.append(link)
         self._new.append(link)
         self._ours.send(b"+")
 
@@ -130,6 +142,9 @@ class Dispatcher:
             if key.data is not None:
                 self._drop(key.data)
         self._selector.close()
+        for link in self._new:  # added too late to be read
+            link.channel.close()
+            link.break_off()
 
     def _read(self, link: Link) -> None:
         try:
@@ -143,6 +158,7 @@ class Dispatcher:
 
     def _drop(self, link: Link) -> None:
         self._selector.unregister(link.channel.fileno())
+        self._links.remove(link)
         link.channel.close()
         link.break_off()
 
@@ -222,9 +238,3 @@ class AgentMachine:
         kwargs = dict(arguments or {})
         future = self.submit("call", timeout=timeout, function=function, kwargs=kwargs)
         return result(future, f"{self.id}: {function}", timeout)
-
-
-def close_quietly(fd: int) -> None:
-    """Close a descriptor that may be closed already."""
-    with contextlib.suppress(OSError):
-        os.close(fd)

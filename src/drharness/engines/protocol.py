@@ -116,6 +116,20 @@ class ProbeStep:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class Holds:
+    """What an engine holds of the controller's process for deployments that are not down.
+
+    :ivar trees: process ids that are its own with all below them; ``processes``: without
+    :ivar descriptors: numbers of open descriptors; ``threads``: identifiers of threads
+    """
+
+    trees: frozenset[int] = frozenset()
+    processes: frozenset[int] = frozenset()
+    descriptors: frozenset[int] = frozenset()
+    threads: frozenset[int] = frozenset()
+
+
 class Machine(Protocol):
     """A running (or powered-off) VM as the controller sees it."""
 
@@ -219,4 +233,13 @@ class Engine(Protocol):
         """Make all machines and boot those that are not held.
 
         :raises StartupFailed: and nothing is left
+        """
+
+    def holds(self) -> Holds:
+        """What it holds of this process, for all deployments that are not down."""
+
+    def left(self, run: Path) -> dict[str, list[str]]:
+        """What is left of the deployment with that directory, which was taken down.
+
+        :return: kind (``processes``, ``mounts``, ``files``, ...) to names; empty if nothing is
         """

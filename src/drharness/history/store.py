@@ -37,8 +37,9 @@ class AppendFile:
             raise _unwritable(self.path, error) from error
 
     def close(self) -> None:
-        """Close the file; nothing can be appended any more."""
-        os.close(self._fd)
+        """Close the file; nothing can be appended any more, least of all to who got its number."""
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
 
 def _unwritable(path: Path, error: OSError) -> DrHarnessError:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import select
 import socket
 import sys
 import sysconfig
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from drharness.engines.agent import channel
-from drharness.engines.agent.channel import Channel, ChannelClosed, Message
-from drharness.engines.client import AgentMachine, Dispatcher, Link, close_quietly, result
-from drharness.engines.local import doctor
+from drharness.engines.agent.channel import Channel, Message
+from drharness.engines.client import AgentMachine, Dispatcher, Link, result
+from drharness.engines.local import doctor, launching, remains
 from drharness.engines.local.machine import MachineSpec
 from drharness.engines.local.outer import Network, OuterSpec
 from drharness.engines.protocol import (
     Cut,
+    Holds,
     PacketCut,
     ProbeStep,
     RegionCut,
@@ -35,79 +32,11 @@ from drharness.engines.protocol import (
     Site,
 )
 from drharness.errors import DrHarnessError, EngineLost, StartupFailed
-from drharness.kernel import proc
 from drharness.kernel.waiting import scaled
 from drharness.topology import Topology, addresses
 
 _START_S = 20.0
-
-
-class Launcher:
-    """The process that forks guards; started at the first deployment of a controller."""
-
-    def __init__(self) -> None:
-        ours, theirs = channel.pair()
-        reading, writing = os.pipe()
-        env = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-        # Replacements ("module:Class") must be importable there as they are here.
-        env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
-        argv = [sys.executable, "-m", "drharness.engines.local.launcher"]
-        with theirs:
-            self.process = proc.popen(
-                [*argv, str(theirs.fileno()), str(os.getpid())],
-                env=env,
-                pass_fds=(theirs.fileno(),),
-                stderr=writing,
-            )
-        os.close(writing)
-        self.owner = os.getpid()
-        self._channel = Channel(ours)
-        self._errors = reading
-        ready, _, _ = select.select([ours], [], [], scaled(_START_S))
-        try:
-            if not ready:
-                raise ChannelClosed(f"not ready within {scaled(_START_S):.0f} s")
-            self._channel.receive()
-        except BaseException as error:
-            self.process.kill()  # else its errors would not end
-            self._channel.close()
-            self.process.wait()
-            with os.fdopen(reading, "rb") as errors:
-                text = errors.read().decode(errors="replace")
-            if not isinstance(error, ChannelClosed):
-                raise
-            raise StartupFailed(f"the launcher did not start: {error}\n{text[-2000:]}") from error
-
-    def launch(self, spec: OuterSpec, fds: tuple[int, int, int]) -> None:
-        """Fork a guard for one deployment: (its control channel, its alive pipe, its log)."""
-        try:
-            self._channel.send({"op": "launch", "spec": msgspec.to_builtins(spec)}, fds)
-        except ChannelClosed as error:
-            raise EngineLost(f"the launcher has gone: {error}") from error
-
-    def stop(self) -> None:
-        """End it; nothing to do in a process forked from its controller."""
-        if self.owner != os.getpid():
-            return
-        self._channel.close()
-        proc.end(self.process, grace=5.0)
-        close_quietly(self._errors)
-
-
-_launcher: Launcher | None = None
-_launcher_lock = threading.Lock()
-
-
-def _get_launcher() -> Launcher:
-    global _launcher
-    with _launcher_lock:
-        stale = _launcher is not None and (
-            _launcher.owner != os.getpid() or _launcher.process.poll() is not None
-        )
-        if _launcher is None or stale:
-            _launcher = Launcher()
-            atexit.register(_launcher.stop)
-        return _launcher
+_not_down: set[LocalMachines] = set()
 
 
 def _specs(site: Site) -> list[MachineSpec]:
@@ -154,6 +83,8 @@ class LocalMachines:
         self._outer = Link("the outer namespace", Channel(ours), self._event)
         self._alive, self._guards_end = os.pipe()
         self._log = site.evidence / "engine.log"
+        self._guard = 0
+        _not_down.add(self)
 
     def launch(self) -> None:
         """Have a guard forked that makes the outer namespace."""
@@ -170,7 +101,7 @@ class LocalMachines:
         self._dispatcher.add(self._outer)
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
-            _get_launcher().launch(spec, (self._theirs.fileno(), self._guards_end, log))
+            launching.get().launch(spec, (self._theirs.fileno(), self._guards_end, log))
         finally:
             os.close(log)
             self._let_go()
@@ -184,7 +115,9 @@ class LocalMachines:
 
     def _event(self, source: str, message: Message) -> None:
         future = self._booting.get(source, self._up)
-        if message["event"] == "up":
+        if message["event"] == "guard":
+            self._guard = message["pid"]
+        elif message["event"] == "up":
             if not future.done():
                 future.set_result(None)
         elif message["event"] == "closed" and not future.done():
@@ -343,6 +276,14 @@ class LocalMachines:
         """Whether this host has a power that not every deployment needs."""
         return doctor.power(name)
 
+    def holds(self) -> Holds:
+        """What this deployment holds of this process."""
+        return Holds(
+            trees=frozenset({self._guard} - {0}),
+            descriptors=frozenset({self._alive, *self._dispatcher.descriptors}),
+            threads=frozenset({self._dispatcher.thread}),
+        )
+
     def down(self) -> None:
         """End everything; nothing is left but the evidence when this returns."""
         if self._alive < 0:
@@ -354,8 +295,9 @@ class LocalMachines:
         poll.register(self._alive, select.POLLIN | select.POLLHUP)
         gone = poll.poll(scaled(_START_S) * 1000)
         self._dispatcher.stop()
-        os.close(self._alive)
-        self._alive = -1
+        alive, self._alive = self._alive, -1
+        os.close(alive)
+        _not_down.discard(self)
         if not gone:
             raise EngineLost("the outer namespace did not end; its guard still runs")
         disks = Path(self._site.evidence) / "disks"
@@ -383,3 +325,21 @@ class LocalEngine:
             machines.down()
             raise
         return machines
+
+    def holds(self) -> Holds:
+        """What the launcher and the deployments that are not down hold of this process."""
+        launcher = launching.running()
+        found = [machines.holds() for machines in tuple(_not_down)]
+        own = launcher.descriptors if launcher is not None else set()
+        return Holds(
+            trees=frozenset().union(*(h.trees for h in found)),
+            processes=frozenset() if launcher is None else frozenset({launcher.process.pid}),
+            descriptors=frozenset(own).union(*(h.descriptors for h in found)),
+            threads=frozenset().union(*(h.threads for h in found)),
+        )
+
+    def left(self, run: Path) -> dict[str, list[str]]:
+        """What is left of the deployment with that directory, which was taken down."""
+        launcher = launching.running()
+        pid = None if launcher is None else launcher.process.pid
+        return remains.left(run, pid, self.holds())

@@ -238,6 +238,7 @@ def run_guard(spec: OuterSpec, control: Channel, controller: int, alive: int) ->
     """
     os.setsid()
     syscalls.set_name("drh-guard")
+    control.send({"event": "guard", "pid": os.getpid()})
     _enter_namespaces()
     pid = os.fork()
     if pid == 0:

@@ -1,0 +1,90 @@
+"""What this controller's deployments hold of the host, and what those that have ended left there.
+
+Seen from the controller's side only: processes below it, its descriptors and threads, its mounts.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from drharness.engines.protocol import Holds
+
+DISPATCH = "drharness-dispatch"
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of this host."""
+
+    parent: int
+    name: str
+
+
+def processes() -> dict[int, Process]:
+    """Every process of this host that has not ended; 5 ms for 300 of them."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", errors="replace") as handle:
+                head, _, tail = handle.read().rpartition(") ")
+        except OSError:  # it has just ended
+            continue
+        state, parent = tail.split(" ", 2)[:2]
+        if state not in "ZX":  # dead; reaping it is its parent's business
+            found[int(pid)] = Process(int(parent), head.partition("(")[2])
+    return found
+
+
+def below(root: int, running: Mapping[int, Process], but: Iterable[int] = ()) -> dict[int, str]:
+    """Process id to name of all that descends from ``root``, without the trees below ``but``."""
+    children: dict[int, list[int]] = {}
+    for pid, process in running.items():
+        children.setdefault(process.parent, []).append(pid)
+    found, left_out, waiting = {}, set(but), [root]
+    while waiting:
+        for pid in children.get(waiting.pop(), ()):
+            if pid not in left_out:
+                found[pid] = running[pid].name
+                waiting.append(pid)
+    return found
+
+
+def left(run: Path, launcher: int | None, held: Holds) -> dict[str, list[str]]:
+    """What is left of a deployment that was taken down; kind to names, empty if nothing is.
+
+    :param run: the directory of its run
+    :param launcher: process id of the launcher, if one runs
+    :param held: what deployments that are not down hold
+    """
+    trees = below(launcher, processes(), held.trees) if launcher is not None else {}
+    own = [t for t in threading.enumerate() if t.name == DISPATCH and t.ident not in held.threads]
+    found = {
+        "processes": [f"{name} ({pid})" for pid, name in sorted(trees.items())],
+        "mounts": mounted_below(run),
+        "files": [name for name in ("disks", ".open") if (run / name).exists()],
+        "descriptors": [text for text in descriptors().values() if text.startswith(f"{run}/")],
+        "threads": [f"{thread.name} ({thread.native_id})" for thread in own],
+    }
+    return {kind: names for kind, names in found.items() if names}
+
+
+def mounted_below(path: Path) -> list[str]:
+    """Mount points below a directory in this process's namespace."""
+    with open("/proc/self/mountinfo", errors="replace") as handle:
+        points = [line.split()[4].replace("\\040", " ") for line in handle]
+    return [point for point in points if point.startswith(f"{path}/")]
+
+
+def descriptors() -> dict[int, str]:
+    """This process's open descriptors: number to what it is."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:  # the listing's own, or just closed by another thread
+            continue
+    return found
