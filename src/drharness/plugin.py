@@ -20,6 +20,7 @@ import pytest
 
 from drharness import errors, plugin_options
 from drharness.plugin_options import Settings
+from drharness.plugin_stock import Stock
 
 if TYPE_CHECKING:
     from drharness.deployment import Deployment
@@ -59,7 +60,9 @@ class Lab:
         :param topology: default: that of ``--dr-topology``, else :meth:`Topology.guide`
         :raises StartupFailed: it did not come up, and nothing of it is left
         """
-        return self._session.bring_up(topology, shared=True)
+        topology = topology or self._session.settings.topology
+        more = self._session.stock.expects_more(topology)
+        return self._session.bring_up(topology, shared=True, more=more)
 
 
 class Session:
@@ -67,6 +70,7 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.stock = Stock()
         self._choice: Choice | None = None
         self._said: list[str] = []
         self._running: list[Run] = []
@@ -93,28 +97,26 @@ class Session:
         pytest.skip(text)
 
     @contextmanager
-    def bring_up(self, topology: Topology | None, *, shared: bool) -> Iterator[Deployment]:
-        """A deployment; should an error leave the block, its evidence is collected first."""
+    def bring_up(
+        self, topology: Topology | None, *, shared: bool, more: bool = False
+    ) -> Iterator[Deployment]:
+        """A deployment; should an error leave the block, its evidence is collected first.
+
+        :param more: another of that topology is going to be asked for: let it come up meanwhile
+        """
         from drharness.checks import Budget
-        from drharness.deployment import deploy, postmortem
+        from drharness.deployment import postmortem
 
-        topology = topology or self.settings.topology
-        base = self.settings.evidence
-        begun: list[Path] = []  # filled by the first event of all
-
-        def listener(event: Mapping[str, Any]) -> None:
-            if event["kind"] == "run":
-                begun.append(base / event["run"])
-
-        context = deploy(topology, engine=self.engine(), evidence_dir=base, listeners=[listener])
+        pool = self.stock.pool(topology, self.engine(), self.settings.evidence)
         with ExitStack() as stack:
             try:
-                deployment = stack.enter_context(context)
+                deployment = stack.enter_context(pool.lease(staged=int(more)))
             except errors.Unsupported as refusal:
                 self._refuse(refusal)
-            except errors.DrHarnessError:
-                here = self.settings.here
-                self._notes = [postmortem.account_of_start(path, here=here) for path in begun]
+            except errors.DrHarnessError as error:
+                if error.evidence:
+                    begun, here = Path(error.evidence), self.settings.here
+                    self._notes = [postmortem.account_of_start(begun, here=here)]
                 raise
             if self.settings.budget != (None, None):
                 deployment.budget = Budget(*self.settings.budget)
@@ -145,6 +147,14 @@ class Session:
         self._say(postmortem.interrupted(run.deployment, here=self.settings.here))
 
     # -- evidence of a failed test ---------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """Know the test to come: its deployment may come up while this one's is used."""
+        self.stock.begin(item, nextitem)
+        return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
@@ -193,11 +203,24 @@ class Session:
         if line not in self._said:
             self._said.append(line)
 
+    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A worker of pytest-xdist hands its lines to the terminal's process."""
+        """End all deployments, once the last fixture was torn down.
+
+        A worker of pytest-xdist hands its lines to the terminal's process.
+        """
+        if self.end():
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
         output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
         if output is not None:
             output["drharness"] = list(self._said)
+
+    def end(self) -> int:
+        """End all deployments; how many were not ended as they should, which the summary tells."""
+        troubles = self.stock.close()
+        for trouble in troubles:
+            self._say(trouble)
+        return len(troubles)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -257,6 +280,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: waiting.set_scale(1.0))
     config.stash[_SESSION] = Session(settings)
     config.pluginmanager.register(config.stash[_SESSION], "drharness-session")
+    config.add_cleanup(lambda: config.stash[_SESSION].end())
 
 
 # -- fixtures --------------------------------------------------------------------------------
@@ -323,5 +347,7 @@ def dr_deployment(
                 f"dr_topology gives {name}={getattr(dr_topology, name)!r}.",
                 pytrace=False,
             )
-    with _session(request).bring_up(dr_topology, shared=False) as deployment:
+    session = _session(request)
+    more = session.stock.next_wants_the_same()
+    with session.bring_up(dr_topology, shared=False, more=more) as deployment:
         yield deployment

@@ -116,14 +116,17 @@ class Pool:
                 self._end(self._staged.pop(), used=False)
 
     @contextmanager
-    def lease(self) -> Iterator[Deployment]:
+    def lease(self, *, staged: int | None = None) -> Iterator[Deployment]:
         """A fresh deployment for a block; while the block runs, the next one comes up.
 
+        :param staged: from now on another number of them, as :meth:`stage` takes it
         :raises DrHarnessError: it did not come up (``evidence`` is the directory of its run), or
             one before it was not taken down; nothing is tried again but by another lease
         :raises UsageError: the pool was closed
         """
-        one = self._take()
+        with self._lock:
+            one = self._take()
+            self.stage(self._wanted if staged is None else staged)
         try:
             deployment = one.ready()
             self._fill()
@@ -155,12 +158,11 @@ class Pool:
     # -- up --------------------------------------------------------------------------------
 
     def _take(self) -> Staged:
-        with self._lock:
-            if self._closed:
-                raise UsageError("pool: it is closed; make another one.")
-            self._raise_trouble()
-            one = self._staged.popleft() if self._staged else self._begin()
-            self._leased.append(one)
+        if self._closed:
+            raise UsageError("pool: it is closed; make another one.")
+        self._raise_trouble()
+        one = self._staged.popleft() if self._staged else self._begin()
+        self._leased.append(one)
         return one
 
     def _fill(self) -> None:
