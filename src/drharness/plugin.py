@@ -278,9 +278,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
         waiting.set_scale(settings.scale)
         config.add_cleanup(lambda: waiting.set_scale(1.0))
-    config.stash[_SESSION] = Session(settings)
-    config.pluginmanager.register(config.stash[_SESSION], "drharness-session")
-    config.add_cleanup(lambda: config.stash[_SESSION].end())
+    session = config.stash[_SESSION] = Session(settings)
+    config.pluginmanager.register(session, "drharness-session")
+
+    def end() -> None:  # should a hook of the session's finish have failed before ours
+        session.end()
+
+    config.add_cleanup(end)
 
 
 # -- fixtures --------------------------------------------------------------------------------

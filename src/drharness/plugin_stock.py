@@ -91,7 +91,7 @@ class Stock:
 
 
 def _wants_deployment(item: pytest.Item) -> bool:
-    skipped = any(item.iter_markers(name) for name in ("skip", "skipif"))  # or may be
+    skipped = any(mark.name in ("skip", "skipif") for mark in item.iter_markers())  # or may be
     return _DEPLOYMENT in getattr(item, "fixturenames", ()) and not skipped
 
 

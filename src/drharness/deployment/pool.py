@@ -168,7 +168,11 @@ class Pool:
     def _fill(self) -> None:
         with self._lock:
             while len(self._staged) < self._wanted and not self._closed:
-                self._staged.append(self._begin())
+                try:
+                    self._staged.append(self._begin())
+                except DrHarnessError as error:  # not this lease's: the next one tells it
+                    self._trouble.append(error)
+                    return
 
     def _begin(self) -> Staged:
         self._reap(_ENDING - 1)
