@@ -19,7 +19,7 @@ class Job:
     :param what: what is awaited, for the error: ``"the end of run 2026..."``
     """
 
-    def __init__(self, what: str, work: Callable[[], None]) -> None:
+    def __init__(self, what: str, work: Callable[[], object]) -> None:
         self._what, self._work = what, work
         self._done: Future[None] = Future()
         threading.Thread(target=self._run, name=f"drharness: {what}", daemon=True).start()

@@ -44,6 +44,11 @@ class Staged:
             raise
         self._since = clock.now()
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is up and all of it runs."""
+        return self._deployment is not None and not self._deployment.operations.lost()
+
     def ready(self) -> Deployment:
         """Wait until it is up.
 
@@ -104,6 +109,18 @@ class Pool:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many deployments are up, run, and are used by nobody yet."""
+        with self._lock:
+            return sum(one.waits for one in self._staged)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is on its way down."""
+        with self._lock:
+            return all(job.over for job in self._ending)
 
     def stage(self, count: int) -> None:
         """Let so many wait from now on; those too many end, and their evidence is removed.
