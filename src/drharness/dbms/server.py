@@ -186,6 +186,17 @@ async def create_slot(*, name: str, home: str = HOME, timeout: float = _LIMIT_S)
     return {"slot": slot, "created": True}
 
 
+async def ready_for_standby(
+    *, name: str, home: str = HOME, timeout: float = 30.0
+) -> dict[str, Any]:
+    """Wait until the server accepts sessions, and make the slot a region's standby streams from.
+
+    :raises WaitTimeout: with the server's last answer
+    """
+    await wait_accepting(home=home, timeout=timeout)
+    return await create_slot(name=name, home=home)
+
+
 async def execute(*, sql: str, home: str = HOME, timeout: float = _LIMIT_S) -> list[Any]:
     """Statements as a database administrator types them, as superuser; the rows of the last one."""
     async with Place(home).session(settings.SUPERUSER, timeout) as session:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from drharness.dbms import binaries, template
 from drharness.deployment import provision
 from drharness.deployment.engines import require
-from drharness.deployment.operations import NOT_YET, Operations
+from drharness.deployment.operations import Operations
+from drharness.engines.client import result
 from drharness.engines.protocol import Engine, Machines, Site
 from drharness.errors import DrHarnessError
 from drharness.history.recorder import Recorder
 from drharness.kernel import rng
-from drharness.kernel.waiting import wait_until
+from drharness.kernel.waiting import scaled
 from drharness.topology import Topology
 
+_CLIENT = "drharness.components.client"
 _READY_S = 20.0
 
 
@@ -62,32 +67,44 @@ def open_for_clients(operations: Operations) -> None:
     """Open the active database, and wait until every region can write."""
     topology, active = operations.topology, operations.active
     dormant = topology.other(active)
-    ready = _READY_S + 3 * topology.profile.retry
-    operations.database(active, "server:wait_accepting", timeout=_READY_S)
-    operations.database(active, "server:create_slot", name=dormant)
+    standby = topology.dbms(dormant).id
+    applications = [vm.id for vm in topology.vms if vm.role == "application"]
+    # While the active server starts: make these, but start none of their services.
+    operations.power_on(standby, *applications, hold=True, cause="deployment")
+    operations.database(active, "server:ready_for_standby", name=dormant, timeout=_READY_S)
     # Only now: a standby that finds no slot waits a second before it tries again.
-    operations.power_on(topology.dbms(dormant).id, cause="deployment")
+    operations.power_on(standby, cause="deployment")
+    streaming = _submit(
+        operations,
+        topology.dbms(active).id,
+        "drharness.dbms.server:wait_streaming",
+        {"name": dormant},
+    )
     _set_first_rules(operations, active)
-    operations.database(active, "server:wait_streaming", name=dormant, timeout=_READY_S)
+    result(streaming, f"standby {dormant} streaming", _READY_S)
+    ready = _READY_S + 3 * topology.profile.retry
     operations.set_roles(active, timeout=ready)
     # Only now: whoever starts before its server is there pauses before it tries again.
-    applications = [vm.id for vm in topology.vms if vm.role == "application"]
     operations.power_on(*applications, cause="deployment")
-    for vm in applications:
-        operations.wait_component(
-            f"{vm}.csproxy", "is in normal mode", {"mode": "normal"}, timeout=ready
-        )
-    for vm in applications:
-        _wait_connected(operations, f"{vm}.application", ready)
+    serving = [
+        (vm, _submit(operations, vm, f"{_CLIENT}:wait_serving", {"vm": vm}, timeout=ready))
+        for vm in applications
+    ]
+    for vm, answer in serving:
+        result(answer, f"{vm}: clients served", ready)
 
 
-def _wait_connected(operations: Operations, application: str, timeout: float) -> None:
-    wait_until(
-        lambda: bool(operations.component_status(application)["via"]),
-        f"{application} connected to its proxy",
-        timeout=timeout,
-        retry_on=NOT_YET,
-    )
+def _submit(
+    operations: Operations,
+    vm: str,
+    function: str,
+    arguments: Mapping[str, object],
+    timeout: float = _READY_S,
+) -> Future[Any]:
+    """Call a function that keeps its deadline itself and says what it saw; the agent's is later."""
+    kwargs = {**arguments, "timeout": scaled(timeout)}
+    machine = operations.machine(vm)
+    return machine.submit("call", timeout=timeout + 2.0, function=function, kwargs=kwargs)
 
 
 def _set_first_rules(operations: Operations, active: str) -> None:
@@ -96,11 +113,16 @@ def _set_first_rules(operations: Operations, active: str) -> None:
     subnets = provision.framework_subnets(topology)
     own = subnets[topology.number(active) - 1]
     others = [s for s in subnets if s != own]
-    operations.set_firewall(active, block=others, unblock=[own])
-    operations.set_firewall(topology.other(active), block=subnets)
+    rules = {
+        topology.dbms(active).id: {"block": others, "unblock": [own]},
+        topology.dbms(topology.other(active)).id: {"block": subnets},
+    }
+    for done in operations.each("drharness.firewall.iptables:apply", rules).values():
+        if isinstance(done, DrHarnessError):
+            raise done
 
 
 def record_start(operations: Operations) -> None:
     """The world is clean at the start: how much is in it."""
-    dump = operations.database(operations.active, "contents:dump")
-    operations.recorder.record("start", seq=dump["seq"], objects=len(dump["objects"]))
+    size = operations.database(operations.active, "contents:size")
+    operations.recorder.record("start", seq=size["seq"], objects=size["objects"])
