@@ -14,7 +14,7 @@ from drharness.kernel.waiting import wait_until
 RUNS = Path(".drharness")
 
 def runs():
-    return sorted(RUNS.iterdir())
+    return sorted(RUNS.absolute().iterdir())
 
 def wait_for(count):
     wait_until(lambda: len(runs()) == count, f"{count} runs", timeout=20)

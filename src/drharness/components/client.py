@@ -12,7 +12,6 @@ import msgspec
 
 from drharness.components import wire
 from drharness.components.messages import AnyBody, Error
-from drharness.kernel import clock
 from drharness.kernel.waiting import wait_until
 from drharness.topology import addresses
 
@@ -72,19 +71,25 @@ async def set_mode(
     return await _values(addresses.LCA_PORT, message, host, timeout)
 
 
-def wait_serving(*, vm: str, timeout: float) -> None:
-    """In an Application VM: wait until its proxy is in normal mode and its application uses one.
+def wait_proxy(*, vm: str, timeout: float) -> None:
+    """In an Application VM: wait until its proxy is in normal mode.
 
     :param vm: its id, for the error
-    :raises WaitTimeout: says which of them is not there yet, and what it said last
+    :raises WaitTimeout: with the mode it said last
     """
-    for name, port, field, wanted in (
-        ("csproxy is in normal mode", addresses.MANAGEMENT_PORT, "mode", "normal"),
-        ("application connected to its proxy", addresses.APPLICATION_PORT, "via", ""),
-    ):
-        deadline = clock.Deadline(timeout)
-        _wait_field(f"{vm}.{name}", port, field, wanted, timeout=timeout)
-        timeout = max(0.0, timeout - deadline.waited)
+    what = f"{vm}.csproxy is in normal mode"
+    _wait_field(what, addresses.MANAGEMENT_PORT, "mode", "normal", timeout=timeout)
+
+
+def open_application(*, vm: str, timeout: float) -> None:
+    """In an Application VM: start its application, and wait until that uses a proxy.
+
+    :param vm: its id, for the error
+    :raises WaitTimeout: it is not there, or uses none yet
+    """
+    asyncio.run(start_component("application", timeout=timeout))
+    what = f"{vm}.application connected to its proxy"
+    _wait_field(what, addresses.APPLICATION_PORT, "via", "", timeout=timeout)
 
 
 def _wait_field(what: str, port: int, field: str, wanted: str, *, timeout: float) -> None:

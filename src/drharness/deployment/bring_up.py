@@ -64,7 +64,7 @@ def start(
 
 
 def open_for_clients(operations: Operations) -> None:
-    """Open the active database, and wait until every region can write."""
+    """Open the active database, wait until every region can write, and record what is in it."""
     topology, active = operations.topology, operations.active
     dormant = topology.other(active)
     standby = topology.dbms(dormant).id
@@ -84,14 +84,20 @@ def open_for_clients(operations: Operations) -> None:
     result(streaming, f"standby {dormant} streaming", _READY_S)
     ready = _READY_S + 3 * topology.profile.retry
     operations.set_roles(active, timeout=ready)
-    # Only now: whoever starts before its server is there pauses before it tries again.
+    # Only now, and then each after the other: who starts before its server is there pauses before
+    # it tries again. (The agents have been told not to start the applications.)
     operations.power_on(*applications, cause="deployment")
-    serving = [
-        (vm, _submit(operations, vm, f"{_CLIENT}:wait_serving", {"vm": vm}, timeout=ready))
-        for vm in applications
-    ]
-    for vm, answer in serving:
-        result(answer, f"{vm}: clients served", ready)
+    database = topology.dbms(active).id
+    size = _submit(operations, database, "drharness.dbms.contents:size", {})
+    for function in ("wait_proxy", "open_application"):
+        asked = [
+            (vm, _submit(operations, vm, f"{_CLIENT}:{function}", {"vm": vm}, timeout=ready))
+            for vm in applications
+        ]
+        for vm, answer in asked:
+            result(answer, f"{vm}: {function}", ready)
+    held = result(size, f"{database}: size", _READY_S)
+    operations.recorder.record("start", seq=held["seq"], objects=held["objects"])
 
 
 def _submit(
@@ -120,9 +126,3 @@ def _set_first_rules(operations: Operations, active: str) -> None:
     for done in operations.each("drharness.firewall.iptables:apply", rules).values():
         if isinstance(done, DrHarnessError):
             raise done
-
-
-def record_start(operations: Operations) -> None:
-    """The world is clean at the start: how much is in it."""
-    size = operations.database(operations.active, "contents:size")
-    operations.recorder.record("start", seq=size["seq"], objects=size["objects"])

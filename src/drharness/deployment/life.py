@@ -123,7 +123,6 @@ def _come_up(deployment: Deployment) -> None:
     try:
         trouble.check_replacements(deployment.operations)
         bring_up.open_for_clients(deployment.operations)
-        bring_up.record_start(deployment.operations)
         census.take(deployment.operations, "start", briefly=True)
     except UsageError:
         raise

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from drharness.components import provision as components
+from drharness.components.lca import STATE
 from drharness.dbms.place import HOME
 from drharness.engines.agent.services import BOOT_FILE, Service, write_boot_list
 from drharness.firewall.iptables import SAVED
@@ -30,6 +31,8 @@ def site_files(
         files[BOOT_FILE] = write_boot_list(_boot_list(topology, vm, active, template, postgres))
         if vm.role == "dns":
             files[ZONE_FILE] = json.dumps(zone(topology, active), indent=1)
+        if vm.role == "application":  # started by the deployment, once the region's proxies serve
+            files[STATE] = json.dumps({"application": {"stopped": True}})
         if vm.role == "framework":
             files["/etc/hosts"] = hosts_file(topology, vm)
         if vm.role == "dbms":
