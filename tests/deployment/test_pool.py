@@ -164,7 +164,7 @@ def test_a_staged_deployment_that_ends_while_it_waits_is_told(tmp_path: Path) ->
 @pytest.mark.slow
 def test_closing_ends_leased_deployments_too_and_tells_what_was_left(tmp_path: Path) -> None:
     pool = Pool(evidence_dir=tmp_path, staged=0)
-    with pool.lease() as d, (d.evidence / "engine.log").open():
+    with pool.lease() as d, (d.evidence / "engine.log").open("a"):
         with pytest.raises(EngineLost, match=r"run .* left descriptors: .*engine\.log") as caught:
             pool.close()
         assert d.evidence.name in str(caught.value)
@@ -306,6 +306,7 @@ def test_what_a_deployment_is_made_of_would_be_named(shared: Deployment) -> None
     assert len(found["threads"]) == 1
     engine = engine_named("local")
     held = engine.holds()
+    assert "processes" not in remains.left(run, launcher.process.pid, Holds(coming=1))
     assert "processes" not in remains.left(run, launcher.process.pid, held)
     assert "threads" not in remains.left(run, launcher.process.pid, held)
     assert str(Audit(engine).after(run.parent / "another")) == "nothing"

@@ -41,6 +41,12 @@ def late(dr_deployment):
 
 def test_it(late): ...
 """,
+    "while the next one comes up": """
+def test_it(dr_deployment):
+    interrupt()
+
+def test_next(dr_deployment): ...
+""",
     "in a block of the lab": """
 def test_it(dr_lab):
     with dr_lab.deployment():

@@ -19,10 +19,12 @@ from drharness.deployment import evidence
 from drharness.deployment.job import running_threads
 from drharness.engines.protocol import Engine, Holds
 from drharness.errors import WaitTimeout
-from drharness.kernel.waiting import wait_until
+from drharness.kernel import clock
+from drharness.kernel.waiting import scaled, wait_until
 
 _SHARED = ("PostgreSQL.", "drharness", "drh-")
-_SETTLE_S = 1.0  # what is on its way (a process that ends, a socket between two owners) takes less
+# What is on its way (a process that ends, a socket between two owners) takes less; a host may stall.
+_GROWN_S, _LEFT_S = 1.0, 10.0
 
 Names = dict[str, list[str]]
 """Kind (``processes``, ``descriptors``, ...) to what there is of it."""
@@ -57,18 +59,19 @@ class Audit:
 
     def after(self, run: Path) -> Remains:
         """What is left of the deployment with that directory, and what has grown."""
-        found = Remains()
+        found, patience = Remains(), clock.Deadline(scaled(_GROWN_S))
 
-        def nothing() -> bool:
+        def settled() -> bool:
             nonlocal found
             found = self._look(run)
-            return not found.left and not found.grown
+            return not found.left and (not found.grown or patience.passed)
 
         try:
-            wait_until(nothing, f"nothing of {run} left", timeout=_SETTLE_S, interval=0.05)
-        except WaitTimeout:  # so it stays, and is told once
-            for kind, names in found.grown.items():
-                self._known[kind] |= set(names)
+            wait_until(settled, f"nothing of {run} left", timeout=_LEFT_S, interval=0.05)
+        except WaitTimeout:  # so it stays
+            pass
+        for kind, names in found.grown.items():
+            self._known[kind] |= set(names)  # told once
         return found
 
     def _look(self, run: Path) -> Remains:

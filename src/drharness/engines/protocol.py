@@ -121,10 +121,12 @@ class Holds:
     """What an engine holds of the controller's process for deployments that are not down.
 
     :ivar trees: process ids that are its own with all below them; ``processes``: without
+    :ivar coming: deployments on their way up whose processes are not known yet
     :ivar descriptors: numbers of open descriptors; ``threads``: identifiers of threads
     """
 
     trees: frozenset[int] = frozenset()
+    coming: int = 0
     processes: frozenset[int] = frozenset()
     descriptors: frozenset[int] = frozenset()
     threads: frozenset[int] = frozenset()

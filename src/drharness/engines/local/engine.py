@@ -280,6 +280,7 @@ class LocalMachines:
         """What this deployment holds of this process."""
         return Holds(
             trees=frozenset({self._guard} - {0}),
+            coming=int(self._guard == 0),
             descriptors=frozenset({self._alive, *self._dispatcher.descriptors}),
             threads=frozenset({self._dispatcher.thread}),
         )
@@ -333,6 +334,7 @@ class LocalEngine:
         own = launcher.descriptors if launcher is not None else set()
         return Holds(
             trees=frozenset().union(*(h.trees for h in found)),
+            coming=sum(h.coming for h in found),
             processes=frozenset() if launcher is None else frozenset({launcher.process.pid}),
             descriptors=frozenset(own).union(*(h.descriptors for h in found)),
             threads=frozenset().union(*(h.threads for h in found)),

@@ -14,6 +14,7 @@ from pathlib import Path
 from drharness.engines.protocol import Holds
 
 DISPATCH = "drharness-dispatch"
+WRITTEN = ("controller.jsonl", "engine.log")  # by the controller, in a run's directory
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,39 @@ def left(run: Path, launcher: int | None, held: Holds) -> dict[str, list[str]]:
     :param launcher: process id of the launcher, if one runs
     :param held: what deployments that are not down hold
     """
-    trees = below(launcher, processes(), held.trees) if launcher is not None else {}
     own = [t for t in threading.enumerate() if t.name == DISPATCH and t.ident not in held.threads]
     found = {
-        "processes": [f"{name} ({pid})" for pid, name in sorted(trees.items())],
+        "processes": _strangers(launcher, held) if launcher is not None else [],
         "mounts": mounted_below(run),
         "files": [name for name in ("disks", ".open") if (run / name).exists()],
-        "descriptors": [text for text in descriptors().values() if text.startswith(f"{run}/")],
+        "descriptors": [str(run / name) for name in WRITTEN if run / name in _written()],
         "threads": [f"{thread.name} ({thread.native_id})" for thread in own],
     }
     return {kind: names for kind, names in found.items() if names}
+
+
+def _strangers(launcher: int, held: Holds) -> list[str]:
+    """What runs below the launcher and belongs to no deployment that is not down."""
+    running = processes()
+    guards = {pid for pid, process in running.items() if process.parent == launcher}
+    if len(guards - held.trees) <= held.coming:  # theirs, as far as can be known
+        return []
+    found = below(launcher, running, held.trees)
+    return [f"{name} ({pid})" for pid, name in sorted(found.items())]
+
+
+def _written() -> set[Path]:
+    """Files that this process holds open to write."""
+    found = set()
+    for number, text in descriptors().items():
+        try:
+            with open(f"/proc/self/fdinfo/{number}") as handle:
+                flags = int(handle.read().partition("flags:")[2].split()[0], 8)
+        except OSError:  # just closed by another thread
+            continue
+        if flags & os.O_ACCMODE:
+            found.add(Path(text))
+    return found
 
 
 def mounted_below(path: Path) -> list[str]:
