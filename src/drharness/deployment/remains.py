@@ -7,6 +7,7 @@ as well be the work of the test that used the deployment, so it is named and not
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
@@ -23,8 +24,9 @@ from drharness.kernel import clock
 from drharness.kernel.waiting import scaled, wait_until
 
 _SHARED = ("PostgreSQL.", "drharness", "drh-")
-# What is on its way (a process that ends, a socket between two owners) takes less; a host may stall.
-_GROWN_S, _LEFT_S = 1.0, 10.0
+# What is on its way (a process that ends, a socket between two owners) takes less, unless the host
+# stalls; so what is an error gets more.
+_GROWN_S, _LEFT_S = 1.0, 5.0
 
 Names = dict[str, list[str]]
 """Kind (``processes``, ``descriptors``, ...) to what there is of it."""
@@ -66,10 +68,8 @@ class Audit:
             found = self._look(run)
             return not found.left and (not found.grown or patience.passed)
 
-        try:
+        with contextlib.suppress(WaitTimeout):  # so it stays
             wait_until(settled, f"nothing of {run} left", timeout=_LEFT_S, interval=0.05)
-        except WaitTimeout:  # so it stays
-            pass
         for kind, names in found.grown.items():
             self._known[kind] |= set(names)  # told once
         return found
