@@ -37,6 +37,10 @@ class Injectable(Protocol):
 class Healable(Protocol):
     """A fault in force, until it is healed; healing it twice does nothing the second time."""
 
+    @property
+    def fault(self) -> object:
+        """What was injected; its ``repr`` is code."""
+
     healed: bool
 
     def heal(self) -> None:
@@ -147,6 +151,11 @@ class Deployment:
         """Undo every fault in force, the last one first; what a procedure changed stays."""
         while self._guards:
             self._guards.pop().heal()
+
+    @property
+    def in_force(self) -> list[object]:
+        """The faults that were injected and are not healed, the first one first."""
+        return [guard.fault for guard in self._guards if not guard.healed]
 
     def run(self, procedure: Runnable[T]) -> T:
         """Carry out a procedure; its outcome says whether it succeeded, how long, what was lost."""

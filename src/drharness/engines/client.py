@@ -46,8 +46,13 @@ class Link:
         self._last = 0
         self._waiting: dict[int, tuple[Future[Any], str]] = {}
 
-    def submit(self, op: str, what: str = "", **fields: Any) -> Future[Any]:
-        """Send a request. The future raises RemoteError, or EngineLost when the link breaks."""
+    def submit(
+        self, op: str, what: str = "", *, fds: tuple[int, ...] = (), **fields: Any
+    ) -> Future[Any]:
+        """Send a request. The future raises RemoteError, or EngineLost when the link breaks.
+
+        :param fds: descriptors that go with it; the other side gets copies
+        """
         future: Future[Any] = Future()
         with self._lock:
             self._last += 1
@@ -57,7 +62,7 @@ class Link:
             if self.closed.is_set():
                 raise ChannelClosed("it has gone")
             with self._sending:
-                self.channel.send({"op": op, "id": number, **fields})
+                self.channel.send({"op": op, "id": number, **fields}, fds)
         except ChannelClosed as error:
             with self._lock:
                 ours = self._waiting.pop(number, None)

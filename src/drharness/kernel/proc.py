@@ -89,3 +89,17 @@ def popen(
         stderr=stderr,
         start_new_session=True,
     )
+
+
+def detach(argv: Sequence[str], *, env: Mapping[str, str], passed: int, output: int) -> int:
+    """Start a process that outlives this one, in a session of its own; its id.
+
+    :param passed: a descriptor that becomes its number 3; ``output``: both its output streams
+    """
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    streams = ((null, 0), (output, 1), (output, 2), (passed, 3))
+    moves = [(os.POSIX_SPAWN_DUP2, source, target) for source, target in streams]
+    try:
+        return os.posix_spawn(argv[0], list(argv), dict(env), file_actions=moves, setsid=True)
+    finally:
+        os.close(null)

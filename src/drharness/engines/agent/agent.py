@@ -2,8 +2,9 @@
 
 Operations (all answer): ``boot`` {hold}, ``run``, ``call``, ``start`` {name}, ``stop`` {name,
 signal}, ``signal`` {pid, signal}, ``freeze``, ``thaw``, ``processes``, ``kept``, ``states``,
-``cut`` {on}, ``filter`` {name, source, port, how, answers}, ``unfilter`` {name}. Components ask
-over a channel of their own: ``spawn`` {name, factory, argv}; they are told ``exit``.
+``cut`` {on}, ``filter`` {name, source, port, how, answers}, ``unfilter`` {name}, ``attach`` (with
+descriptors). Components ask over a channel of their own: ``spawn`` {name, factory, argv}; they are
+told ``exit``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drharness.engines.agent import channel, processes, work
+from drharness.engines.agent import attach, channel, processes, work
 from drharness.engines.agent.channel import Channel, ChannelClosed
 from drharness.engines.agent.environment import run_component
 from drharness.engines.agent.filters import Filters
@@ -77,6 +78,7 @@ class Agent(Init):
         return {
             "boot": self._boot,
             "run": lambda r: work.run_command(self, r, self.environment, self._become),
+            "attach": lambda r: attach.attach_command(self, r, self.environment, self._become),
             "call": lambda r: work.call_function(self, r, self._log),
             "start": self._start,
             "stop": lambda r: r.reply(self.services.stop(r["name"], r.get("signal", 9))),

@@ -1,0 +1,201 @@
+"""A kept deployment as other processes hold it: begin one, find one, ask it, end it."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from drharness.deployment import channels, register
+from drharness.deployment.evidence import DEFAULT
+from drharness.engines.agent import channel
+from drharness.engines.agent.channel import Channel, ChannelClosed
+from drharness.errors import EngineLost, StartupFailed, UsageError
+from drharness.kernel import proc, waiting
+from drharness.topology import Topology
+
+LIFETIME_S = 8 * 3600.0
+_END_S = 40.0  # the engine takes half of that at most
+
+
+class Kept:
+    """A deployment under a keeper; every request is a connection of its own."""
+
+    def __init__(self, record: register.Record) -> None:
+        self.record = record
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.record.name
+
+    def ask(self, op: str, *, fds: tuple[int, ...] = (), **fields: Any) -> Any:
+        """One request, answered.
+
+        :param fds: descriptors that the keeper gets copies of
+        :raises Said: the keeper answered with an error
+        :raises EngineLost: it does not answer, or ended meanwhile
+        """
+        return self.begin(op, fds=fds, **fields)()
+
+    def begin(self, op: str, *, fds: tuple[int, ...] = (), **fields: Any) -> Callable[[], Any]:
+        """As :meth:`ask`, but the answer is waited for by calling what this returns."""
+        link = self._connected()
+        channels.send(link, {"op": op, **fields}, fds)
+
+        def answer() -> Any:
+            try:
+                return channels.value_of(channels.receive(link))
+            except ChannelClosed as error:
+                raise EngineLost(
+                    f"deployment {self.name!r} ended meanwhile; why, says "
+                    f"{self.record.evidence}/keeper.log."
+                ) from error
+            finally:
+                link.close()
+
+        return answer
+
+    def down(self) -> None:
+        """End it; nothing of it is left but its evidence when this returns.
+
+        :raises EngineLost: it did not end, with the way out
+        """
+        pid = self.record.pid
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:  # it has just ended
+            return
+        try:
+            self.ask("down")
+            ended, _, _ = select.select([process], [], [], waiting.scaled(_END_S))
+        finally:
+            os.close(process)
+        if not ended:
+            raise EngineLost(
+                f"deployment {self.name!r}: its keeper (process {pid}) has not ended within "
+                f"{waiting.scaled(_END_S):.0f} s. `kill -9 {pid}` ends it with all its machines."
+            )
+
+    def _connected(self) -> Channel:
+        path = register.directory() / f"{self.name}.sock"
+        try:
+            return channels.connect(path)
+        except OSError as error:
+            current = register.find(self.name)
+            if current is None:
+                raise EngineLost(f"deployment {self.name!r} has just ended.") from error
+            raise EngineLost(
+                f"deployment {self.name!r} takes no requests: it is {current.state}. Try again in "
+                f"a few seconds; `kill -9 {current.pid}` ends it with all its machines."
+            ) from error
+
+
+def find(name: str = "") -> Kept:
+    """The kept deployment of that name; without a name the only one there is.
+
+    :raises UsageError: there is none, or several; says what there is and what to do
+    """
+    if name:
+        register.check_name(name)
+    gone = {stale.record.name: stale for stale in register.clear_stale()}
+    living = {record.name: record for record in register.living()}
+    if name in living:
+        return Kept(living[name])
+    if len(living) == 1 and not name:
+        return Kept(next(iter(living.values())))
+    there = f"There is: {', '.join(living)}." if living else "None is up."
+    if name in gone or (gone and not living):
+        raise UsageError(f"{said_of(gone[name] if name in gone else [*gone.values()][-1])} {there}")
+    if name:
+        raise UsageError(f"no deployment is called {name!r}. {there} `drharness up` begins one.")
+    if living:
+        raise UsageError(f"which deployment? {len(living)} are up: {', '.join(living)}. Name one.")
+    raise UsageError("no deployment is up. `drharness up` begins one.")
+
+
+def said_of(gone: register.Gone) -> str:
+    """What there is to say of a deployment whose keeper was killed."""
+    record = gone.record
+    left = f"still there: {', '.join(gone.left)}" if gone.left else "nothing of it is left"
+    where = f" but its evidence in {record.evidence}" if record.evidence and not gone.left else ""
+    return (
+        f"deployment {record.name!r} has gone: its keeper (process {record.pid}) was killed; "
+        f"{left}{where}."
+    )
+
+
+def begin(
+    name: str,
+    topology: Topology,
+    *,
+    engine: str = "auto",
+    evidence: Path | None = None,
+    lifetime: float = LIFETIME_S,
+    scale: float = 1.0,
+) -> Kept:
+    """Bring a deployment up under a keeper of its own; returns once clients can write.
+
+    :param evidence: where runs are kept; default ``.drharness``
+    :param lifetime: seconds after which it ends by itself
+    :raises UsageError: the name is taken, or no name
+    :raises StartupFailed: it did not come up, and nothing of it is left
+    """
+    register.check_name(name, "--name")
+    present = register.find(name)
+    if present is not None:
+        raise register.taken(present)
+    wanted = {
+        "name": name,
+        "topology": topology.as_dict(),
+        "engine": engine,
+        "evidence": str((evidence or DEFAULT).absolute()),
+        "lifetime": lifetime,
+        "scale": scale,
+    }
+    starter = spawn(name)
+    try:
+        channels.send(starter, wanted)
+        channels.value_of(channels.receive(starter))
+    except ChannelClosed as error:
+        raise StartupFailed(f"the keeper ended before {name!r} was up:\n{_log_of(name)}") from error
+    finally:
+        starter.close()
+    record = register.find(name)
+    if record is None:
+        raise StartupFailed(f"deployment {name!r} ended as soon as it was up:\n{_log_of(name)}")
+    log_file(name).unlink(missing_ok=True)
+    return Kept(record)
+
+
+def spawn(name: str) -> Channel:
+    """Start a keeper; returns the channel on which it is told what to keep."""
+    ours, theirs = channel.pair()
+    output = os.open(log_file(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    # What is importable here must be so there: replacements of components, for one.
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    try:
+        argv = [sys.executable, "-m", "drharness.deployment.keeper", "3"]
+        proc.detach(argv, env=env, passed=theirs.fileno(), output=output)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+        os.close(output)
+    return Channel(ours)
+
+
+def log_file(name: str) -> Path:
+    """What a keeper says before there is a directory for its evidence."""
+    return register.directory() / f"{name}.log"
+
+
+def _log_of(name: str) -> str:
+    path = log_file(name)
+    text = path.read_text(errors="replace").strip() if path.exists() else ""
+    path.unlink(missing_ok=True)
+    return text[-2000:] or "it said nothing"
