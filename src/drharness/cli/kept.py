@@ -23,7 +23,7 @@ from drharness.topology import Topology
 
 FAILED = 125  # of exec: what was wrong is not the command's own status
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_USERS = ("", "root", "postgres")
+_USERS = ("root", "postgres")
 _GONE_S = 4.0  # an interrupted command has five seconds
 
 
@@ -56,6 +56,7 @@ def seconds_of(text: str) -> float:
 def bring_up(wanted: Wanted, screen: Screen, errors: Screen) -> int:
     """``up``: returns the exit code."""
     waiting.set_scale(wanted.scale)
+    kept.check_free(wanted.name)
     try:
         with screen.task("deployment"):
             made = kept.begin(
@@ -149,8 +150,8 @@ def execute(vm: str, command: Sequence[str], *, name: str, user: str, tty: bool)
     try:
         one = kept.find(name)
         topology = Topology.from_dict(one.record.topology)
-        topology.vm(vm)
-        validate.choice("--user", user, _USERS)
+        validate.choice("VM", vm, [it.id for it in topology.vms])
+        validate.choice("--user", user or "root", _USERS)
         on_terminal = os.isatty(0) and os.isatty(1)
         if tty and not on_terminal:
             raise UsageError("--tty: standard input and output are no terminal; leave it out.")

@@ -5,15 +5,20 @@ Part of the one vocabulary; see :mod:`drharness.deployment.operations`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, get_args
 
+from drharness.deployment.cuts import Cuts
 from drharness.engines.client import result
-from drharness.engines.protocol import POWER_OF, Machines, Shape
+from drharness.engines.protocol import POWER_OF, Cut, Machines, Shape
 from drharness.errors import Unsupported, UsageError
 from drharness.history.recorder import Recorder
 from drharness.topology import Topology
 
+_LIMITS: Mapping[str, Callable[..., Cut | Shape]] = {
+    kind.__name__: kind for kind in (*get_args(Cut), *get_args(Shape))
+}
 _MEASURE = "drharness.engines.agent.measure"
 
 
@@ -21,9 +26,34 @@ class Conditions:
     """What :class:`~drharness.deployment.operations.Operations` can do to the surroundings."""
 
     topology: Topology
+    active: str
+    framework: str
     recorder: Recorder
+    unmanaged: set[str]
+    states: dict[str, list[tuple[int, str]]]
     _machines: Machines
+    _cuts: Cuts
     _shapes: list[Shape]
+
+    def carried(self) -> dict[str, Any]:
+        """What another controller must know to go on, as plain values."""
+        limits = [*self._cuts.present, *self._shapes]
+        return {
+            "active": self.active,
+            "framework": self.framework,
+            "unmanaged": sorted(self.unmanaged),
+            "states": self.states,
+            "limits": [[type(one).__name__, asdict(one)] for one in limits],
+        }
+
+    def carry_on(self, carried: Mapping[str, Any]) -> None:
+        """Go on where another controller has stopped; ``carried`` is what it said."""
+        self.active, self.framework = carried["active"], carried["framework"]
+        self.unmanaged = set(carried["unmanaged"])
+        self.states = {vm: [(t, s) for t, s in seen] for vm, seen in carried["states"].items()}
+        limits = [_LIMITS[kind](**fields) for kind, fields in carried["limits"]]
+        self._cuts.take_over([one for one in limits if isinstance(one, Cut)])
+        self._shapes = [one for one in limits if isinstance(one, Shape)]
 
     def require_power(self, name: str) -> str:
         """Nothing to say if the host has a power that not every deployment needs.

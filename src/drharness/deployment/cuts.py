@@ -17,6 +17,15 @@ class Cuts:
         self._record = recorder.record
         self._cuts: list[Cut] = []
 
+    @property
+    def present(self) -> list[Cut]:
+        """Those in force, the first one first."""
+        return list(self._cuts)
+
+    def take_over(self, cuts: Sequence[Cut]) -> None:
+        """Those that another controller has made."""
+        self._cuts = list(cuts)
+
     def apply(self, *cuts: Cut) -> None:
         """Apply cuts, one way each for a :class:`RegionCut` or a :class:`PacketCut`.
 

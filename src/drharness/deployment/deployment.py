@@ -10,6 +10,7 @@ from drharness.checks.budget import Budget
 from drharness.checks.judge import judge
 from drharness.checks.verdict import Judgement
 from drharness.deployment import census, evidence
+from drharness.deployment.engines import given
 from drharness.deployment.names import Names
 from drharness.deployment.operations import NOT_YET, Operations
 from drharness.deployment.traffic import Traffic
@@ -67,6 +68,7 @@ class Deployment:
     :ivar topology: what it consists of; ``evidence``: the directory of the run
     :ivar operations: everything that can be done to it, one by one
     :ivar budget: limits on RTO and RPO that :meth:`judge` holds a run to; none at first
+    :ivar earlier: faults in force that another controller has injected, as code
     :ivar dns: its names: the server's records and the resolvers' caches
     """
 
@@ -80,6 +82,7 @@ class Deployment:
         self.operations.active = self.operations.framework = active
         self.dns = Names(self.operations)
         self.plans = 0
+        self.earlier: tuple[str, ...] = ()
         self.budget = Budget()
         self._guards: list[Healable] = []
         self._machines = machines
@@ -146,6 +149,13 @@ class Deployment:
         guard = fault.inject(self.operations)
         self._guards.append(guard)
         return guard
+
+    def give(self) -> dict[str, int]:
+        """Let go of its machines, for another controller; see :mod:`drharness.deployment.custody`.
+
+        :return: descriptors by what they are for, to be closed by the caller
+        """
+        return given(self._machines)
 
     def heal(self) -> None:
         """Undo every fault in force, the last one first; what a procedure changed stays."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from drharness.engines.protocol import Engine, ProbeStep
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from drharness.engines.protocol import Engine, Machines, ProbeStep, Site
 from drharness.errors import Unsupported
 from drharness.kernel import validate
 
@@ -18,6 +21,37 @@ def engine_named(name: str) -> Engine:
     from drharness.engines.local.engine import LocalEngine  # loads msgspec, psycopg and dnslib
 
     return LocalEngine()
+
+
+def portable(name: str, fork: Callable[..., None]) -> Engine:
+    """As :func:`engine_named`, its deployments being watched by another process: see ``custody``.
+
+    :param fork: has a deployment's guard forked there
+    """
+    validate.choice("engine", name, NAMES)
+    from drharness.engines.local.handover import PortableEngine
+
+    return PortableEngine(fork)
+
+
+def forker() -> Callable[..., None]:
+    """What has guards forked that watch this process."""
+    from drharness.engines.local import handover
+
+    return handover.forker()
+
+
+def taken(site: Site, held: Mapping[str, int]) -> Machines:
+    """Machines that another process has given away, with their descriptors."""
+    from drharness.engines.local.handover import TakenMachines
+
+    return TakenMachines(site, held)
+
+
+def given(machines: Any) -> dict[str, int]:
+    """Let go of a portable engine's machines: their descriptors, which the caller closes."""
+    held: dict[str, int] = machines.give()
+    return held
 
 
 def failed_step(steps: list[ProbeStep]) -> ProbeStep | None:

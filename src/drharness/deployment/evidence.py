@@ -31,7 +31,7 @@ def new_run(base: Path | None = None) -> Path:
         base.mkdir(parents=True, exist_ok=True)
         run = _fresh_directory(base)
         (run / "vms").mkdir()
-        _mark_open(run)
+        mark_open(run)
     except OSError as error:
         raise UsageError(
             f"evidence directory {base}: cannot be written ({error.strerror}). "
@@ -51,7 +51,8 @@ def _fresh_directory(base: Path) -> Path:
         return run
 
 
-def _mark_open(run: Path) -> None:
+def mark_open(run: Path) -> None:
+    """The run is this process's, and going on."""
     (run / _OPEN).write_text(f"{os.getpid()}\n")
 
 

@@ -1,9 +1,9 @@
 """The keeper: a process that owns a deployment and outlives the command that began it.
 
-Started as ``python -m drharness.deployment.keeper FD`` by :mod:`drharness.deployment.kept`, in a
-session of its own. It is the deployment's controller: the engine's guard watches it, so nothing is
-left however it ends. It ends when it is told to, by SIGTERM, when its lifetime is over, and when
-its record (see ``register``) has gone, because then nobody could reach it any more.
+It is the deployment's controller: the engine's guard watches it, so nothing is left however it
+ends. It ends when it is told to, by SIGTERM, when its lifetime is over, and when its record (see
+``register``) has gone, because then nobody could reach it any more. How the process begins and ends
+is in ``keeper_process``.
 
 Requests come over a unix socket, one a connection, as newline-delimited JSON with descriptors:
 
@@ -23,36 +23,25 @@ import queue
 import select
 import signal
 import socket
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from drharness.dbms import binaries, settings
 from drharness.deployment import channels, register, status
-from drharness.deployment.deployment import Deployment, deploy
+from drharness.deployment.deployment import Deployment
 from drharness.engines.agent import agent, work
 from drharness.engines.agent.channel import Channel, ChannelClosed, Message
 from drharness.errors import DrHarnessError, EngineLost
-from drharness.history.event import Data
-from drharness.kernel import clock, waiting
-from drharness.topology import Topology
+from drharness.kernel import clock
 
 _LOOK_S = 1.0  # between two looks at whether to go on
 _POLL_MS = 50
 _AGAIN_S = 2.0  # an interruption that went unnoticed (in a destructor, say) is repeated then
-_CANARY_S = 10.0
-LOG = "keeper.log"
-
-
-class Ended(BaseException):
-    """The keeper is to end now; the text says why."""
 
 
 class Abandoned(BaseException):
@@ -91,7 +80,7 @@ class Keeper:
         self._claim.change(state=register.UP)
 
     def serve(self) -> str:
-        """Make the calls until the end; returns why it came, if it was not :class:`Ended`."""
+        """Make the calls until the end; returns why it came, if no signal brought it."""
         while True:
             if self._deadline.passed:
                 return "its lifetime is over"
@@ -102,6 +91,11 @@ class Keeper:
             except queue.Empty:
                 continue
             self._make(job)
+
+    @property
+    def was_told(self) -> bool:
+        """Whether somebody has asked for the end."""
+        return bool(self._leaving)
 
     def say_goodbye(self, error: Exception | None) -> None:
         """Answer those who asked for the end, now that all has gone, or could not be ended."""
@@ -210,110 +204,3 @@ def _environment() -> dict[str, str]:
 def log(text: str) -> None:
     """A line in the keeper's log, with the time in UTC."""
     print(f"{clock.wall():%Y-%m-%d %H:%M:%S} {text}", flush=True)
-
-
-# -- the process -----------------------------------------------------------------------------
-
-
-def main() -> None:
-    """Take the name, bring the deployment up, serve, take it down."""
-    starter = Channel(socket.socket(fileno=int(sys.argv[1])))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _on_end)
-    try:
-        wanted = channels.receive(starter)
-        threading.Thread(target=_watch_starter, args=(starter,), daemon=True).start()
-        claim = register.claim(wanted["name"], pid=os.getpid(), **_times(wanted["lifetime"]))
-    except (DrHarnessError, Ended) as error:
-        channels.send(
-            starter, {"error": channels.told(error) if isinstance(error, DrHarnessError) else {}}
-        )
-        return
-    kept: list[Keeper] = []
-    failure: Exception | None = None
-    try:
-        _keep(wanted, claim, starter, kept)
-    except Ended as why:
-        log(f"ended: {why}")
-    except Exception as error:  # noqa: BLE001 - told to who began it, or to who ended it
-        traceback.print_exc()
-        failure = error
-        channels.send(starter, {"error": channels.told(error)})
-    finally:
-        claim.release()
-    for keeper in kept:
-        keeper.say_goodbye(failure)
-
-
-def _keep(wanted: Message, claim: register.Claim, starter: Channel, kept: list[Keeper]) -> None:
-    waiting.set_scale(wanted["scale"])
-    base = Path(wanted["evidence"])
-    topology = Topology.from_dict(wanted["topology"])
-    claim.change(topology=topology.as_dict())
-
-    def listener(event: Data) -> None:
-        if event["kind"] == "run":
-            _log_to(base / event["run"])
-            claim.change(evidence=str(base / event["run"]))
-
-    with deploy(
-        topology, engine=wanted["engine"], evidence_dir=base, listeners=[listener]
-    ) as deployment:
-        for region in topology.regions:  # clients can write, everywhere
-            seen = deployment.operations.canary(region, "up", deadline=_CANARY_S)
-            if not seen["ok"]:
-                raise DrHarnessError(f"no client of {region} can write: {seen}")
-        keeper = Keeper(deployment, claim, wanted["lifetime"])
-        kept.append(keeper)
-        serve(keeper, claim, starter)
-
-
-def serve(keeper: Keeper, claim: register.Claim, starter: Channel) -> None:
-    """Say that it is up, and serve; from the end on nothing interrupts any more."""
-    try:
-        keeper.open()
-        log(f"{claim.record.name} is up, until {claim.record.until}")
-        _UP.set()
-        channels.send(starter, {"value": True})
-        starter.close()
-        log(f"ended: {keeper.serve()}")
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, signal.SIG_IGN)
-        claim.change(state=register.ENDING)
-
-
-_UP = threading.Event()
-
-
-def _watch_starter(starter: Channel) -> None:
-    """Whoever began it has gone before it was up: nobody wants it."""
-    select.select([starter], [], [])
-    if not _UP.is_set():
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _on_end(number: int, frame: FrameType | None) -> None:
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, signal.SIG_IGN)
-    raise Ended(signal.Signals(number).name)
-
-
-def _times(lifetime: float) -> dict[str, str]:
-    begun = clock.wall()
-    until = begun + timedelta(seconds=lifetime)
-    return {"since": f"{begun:%Y-%m-%d %H:%M:%S} UTC", "until": f"{until:%Y-%m-%d %H:%M:%S} UTC"}
-
-
-def _log_to(run: Path) -> None:
-    fd = os.open(run / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(fd, 1)
-    os.dup2(fd, 2)
-    os.close(fd)
-
-
-if __name__ == "__main__":
-    main()

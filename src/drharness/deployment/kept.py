@@ -128,6 +128,16 @@ def said_of(gone: register.Gone) -> str:
     )
 
 
+def check_free(name: str) -> None:
+    """Nothing to say if a deployment can be called so now.
+
+    :raises UsageError: the name is taken, or no name
+    """
+    present = register.find(register.check_name(name))
+    if present is not None:
+        raise register.taken(present)
+
+
 def begin(
     name: str,
     topology: Topology,
@@ -144,11 +154,9 @@ def begin(
     :raises UsageError: the name is taken, or no name
     :raises StartupFailed: it did not come up, and nothing of it is left
     """
-    register.check_name(name, "--name")
-    present = register.find(name)
-    if present is not None:
-        raise register.taken(present)
+    check_free(name)
     wanted = {
+        "op": "begin",
         "name": name,
         "topology": topology.as_dict(),
         "engine": engine,
@@ -156,46 +164,44 @@ def begin(
         "lifetime": lifetime,
         "scale": scale,
     }
-    starter = spawn(name)
+    starting = Starting()
     try:
-        channels.send(starter, wanted)
-        channels.value_of(channels.receive(starter))
+        channels.send(starting.channel, wanted)
+        channels.value_of(channels.receive(starting.channel))
+        record = register.find(name)
+        if record is None:
+            raise StartupFailed(f"deployment {name!r} ended as soon as it was up: {starting.said}")
     except ChannelClosed as error:
-        raise StartupFailed(f"the keeper ended before {name!r} was up:\n{_log_of(name)}") from error
+        text = f"the keeper ended before {name!r} was up:\n{starting.said}"
+        raise StartupFailed(text) from error
     finally:
-        starter.close()
-    record = register.find(name)
-    if record is None:
-        raise StartupFailed(f"deployment {name!r} ended as soon as it was up:\n{_log_of(name)}")
-    log_file(name).unlink(missing_ok=True)
+        starting.close()
     return Kept(record)
 
 
-def spawn(name: str) -> Channel:
-    """Start a keeper; returns the channel on which it is told what to keep."""
-    ours, theirs = channel.pair()
-    output = os.open(log_file(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    # What is importable here must be so there: replacements of components, for one.
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    try:
-        argv = [sys.executable, "-m", "drharness.deployment.keeper", "3"]
-        proc.detach(argv, env=env, passed=theirs.fileno(), output=output)
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-        os.close(output)
-    return Channel(ours)
+class Starting:
+    """A keeper that was just started.
 
+    :ivar channel: on which it is told what to do
+    """
 
-def log_file(name: str) -> Path:
-    """What a keeper says before there is a directory for its evidence."""
-    return register.directory() / f"{name}.log"
+    def __init__(self) -> None:
+        ours, theirs = channel.pair()
+        self._output = os.memfd_create("keeper")  # there is no directory for its evidence yet
+        self.channel = Channel(ours)
+        # What is importable here must be so there: replacements of components, for one.
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        argv = [sys.executable, "-m", "drharness.deployment.keeper_process", "3"]
+        with theirs:
+            proc.detach(argv, env=env, passed=theirs.fileno(), output=self._output)
 
+    @property
+    def said(self) -> str:
+        """The end of what it has said."""
+        text = os.pread(self._output, 1 << 20, 0).decode(errors="replace").strip()
+        return text[-2000:] or "it said nothing"
 
-def _log_of(name: str) -> str:
-    path = log_file(name)
-    text = path.read_text(errors="replace").strip() if path.exists() else ""
-    path.unlink(missing_ok=True)
-    return text[-2000:] or "it said nothing"
+    def close(self) -> None:
+        """Nothing more to tell it."""
+        self.channel.close()
+        os.close(self._output)

@@ -8,15 +8,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from drharness.deployment import bring_up, census, evidence, trouble
 from drharness.deployment.deployment import Deployment
-from drharness.deployment.engines import engine_named
+from drharness.deployment.engines import engine_named, portable
 from drharness.engines.protocol import Machines
 from drharness.errors import DrHarnessError, StartupFailed, UsageError
 from drharness.history import store
 from drharness.history.recorder import Listener, Recorder
 from drharness.topology import Topology
+
+
+class Keeping(Protocol):
+    """A process that can go on with a deployment; see :mod:`drharness.deployment.custody`."""
+
+    taken: bool
+
+    def fork(self, spec: Any, fds: tuple[int, ...]) -> None:
+        """Have a guard forked that watches that process."""
 
 
 class Life:
@@ -32,6 +42,7 @@ class Life:
         engine: str = "auto",
         evidence_dir: Path | str | None = None,
         listeners: Sequence[Listener] = (),
+        custody: Keeping | None = None,
     ) -> None:
         """Take what :func:`deploy` takes; nothing is started yet.
 
@@ -40,7 +51,8 @@ class Life:
         self.topology = Topology.guide() if topology is None else topology
         if not isinstance(self.topology, Topology):
             raise UsageError(f"topology: expected a Topology, got {topology!r}.")
-        self._engine = engine_named(engine)
+        self._engine = engine_named(engine) if custody is None else portable(engine, custody.fork)
+        self._custody = custody
         self.run = evidence.new_run(Path(evidence_dir) if evidence_dir else None)
         self._file = store.AppendFile(self.run / evidence.RECORD)
         self._recorder = Recorder(self._file, *listeners)
@@ -66,16 +78,10 @@ class Life:
             raise
         return deployment
 
-    def _keep(self, machines: Machines) -> None:
-        with self._ending:
-            if not self._over:
-                self._machines = machines
-                return
-        machines.down()
-        raise StartupFailed("the deployment was ended while it came up")
-
     def down(self) -> None:
         """End it; nothing is left but its evidence. A second time does nothing.
+
+        One that was given away goes on; only what this process has of it ends.
 
         :raises EngineLost: something still runs
         """
@@ -85,10 +91,11 @@ class Life:
             self._over = True
             try:
                 if self._machines is not None:
-                    self._machines.down()
+                    self._machines.down()  # nothing to do for those that were given away
             finally:
                 self._file.close()
-                evidence.close_run(self.run)
+                if self._custody is None or not self._custody.taken:
+                    evidence.close_run(self.run)
 
     def forget(self) -> None:
         """Remove the evidence of a life that nobody saw; it is down."""
@@ -102,6 +109,7 @@ def deploy(
     engine: str = "auto",
     evidence_dir: Path | str | None = None,
     listeners: Sequence[Listener] = (),
+    custody: Keeping | None = None,
 ) -> Iterator[Deployment]:
     """Bring a deployment up, and take it down at the end; its evidence stays.
 
@@ -109,10 +117,13 @@ def deploy(
     :param engine: ``local``, or ``auto`` for the first engine this host can run
     :param evidence_dir: where runs are kept; default ``.drharness``
     :param listeners: called with every event the controller records
+    :param custody: a process that may be given the deployment: then it stays at the end
     :raises Unsupported: this host cannot run the engine; says why and the way out
     :raises StartupFailed: it did not come up, and nothing of it is left
     """
-    life = Life(topology, engine=engine, evidence_dir=evidence_dir, listeners=listeners)
+    life = Life(
+        topology, engine=engine, evidence_dir=evidence_dir, listeners=listeners, custody=custody
+    )
     try:
         yield life.up()
     finally:

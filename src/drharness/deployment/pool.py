@@ -16,7 +16,7 @@ from types import TracebackType
 from drharness.deployment.deployment import Deployment
 from drharness.deployment.engines import engine_named
 from drharness.deployment.job import Job
-from drharness.deployment.life import Life
+from drharness.deployment.life import Keeping, Life
 from drharness.deployment.remains import Audit, Remains
 from drharness.errors import DrHarnessError, EngineLost, UsageError
 from drharness.kernel import clock, validate
@@ -133,16 +133,20 @@ class Pool:
                 self._end(self._staged.pop(), used=False)
 
     @contextmanager
-    def lease(self, *, staged: int | None = None) -> Iterator[Deployment]:
+    def lease(
+        self, *, staged: int | None = None, custody: Keeping | None = None
+    ) -> Iterator[Deployment]:
         """A fresh deployment for a block; while the block runs, the next one comes up.
 
         :param staged: from now on another number of them, as :meth:`stage` takes it
+        :param custody: a process that may be given the deployment, as :func:`deploy` takes it: so
+            none of those that wait
         :raises DrHarnessError: it did not come up (``evidence`` is the directory of its run), or
             one before it was not taken down; nothing is tried again but by another lease
         :raises UsageError: the pool was closed
         """
         with self._lock:
-            one = self._take()
+            one = self._take(custody)
             self.stage(self._wanted if staged is None else staged)
         try:
             deployment = one.ready()
@@ -174,11 +178,12 @@ class Pool:
 
     # -- up --------------------------------------------------------------------------------
 
-    def _take(self) -> Staged:
+    def _take(self, custody: Keeping | None) -> Staged:
         if self._closed:
             raise UsageError("pool: it is closed; make another one.")
         self._raise_trouble()
-        one = self._staged.popleft() if self._staged else self._begin()
+        waits = custody is None and self._staged
+        one = self._staged.popleft() if waits else self._begin(custody)
         self._leased.append(one)
         return one
 
@@ -191,9 +196,10 @@ class Pool:
                     self._trouble.append(error)
                     return
 
-    def _begin(self) -> Staged:
+    def _begin(self, custody: Keeping | None = None) -> Staged:
         self._reap(_ENDING - 1)
-        return Staged(Life(self.topology, engine=self._engine, evidence_dir=self._evidence))
+        engine, base = self._engine, self._evidence
+        return Staged(Life(self.topology, engine=engine, evidence_dir=base, custody=custody))
 
     # -- down ------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ def look(deployment: Deployment) -> dict[str, Any]:
         "framework": deployment.operations.framework,
         "evidence": str(deployment.evidence),
         "traffic": deployment.current_traffic is not None,
-        "faults": [repr(fault) for fault in deployment.in_force],
+        "faults": [*deployment.earlier, *map(repr, deployment.in_force)],
         "lost": dict(deployment.operations.lost()),
         "vms": [_vm(deployment, vm, answers) for vm in topology.vms],
         "databases": {r: _database(answers.get((topology.dbms(r).id, "database")))

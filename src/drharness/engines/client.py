@@ -196,6 +196,11 @@ class AgentMachine:
         self._link = None
 
     @property
+    def link(self) -> Link | None:
+        """To its agent, None while it is off."""
+        return self._link
+
+    @property
     def is_on(self) -> bool:
         """Whether it has power."""
         return self._link is not None and not self._link.closed.is_set()

@@ -241,7 +241,7 @@ class Engine(Protocol):
         """What it holds of this process, for all deployments that are not down."""
 
     def left(self, run: Path) -> dict[str, list[str]]:
-        """What is left of the deployment with that directory, which was taken down.
+        """What is left of the deployment with that directory, which was taken down or given away.
 
         :return: kind (``processes``, ``mounts``, ``files``, ...) to names; empty if nothing is
         """

@@ -18,15 +18,23 @@ class Recorder:
     """Stamps events and hands each, as one line, to ``write``. May be used from several threads.
 
     :param write: takes one whole line as bytes; ``store.open_recorder`` gives one on a file
+    :param first: number of the first event, where others were recorded before
     :param listeners: called with each event once it is written, in the thread that recorded it
     """
 
-    def __init__(self, write: Callable[[bytes], None], *listeners: Listener) -> None:
+    def __init__(
+        self, write: Callable[[bytes], None], *listeners: Listener, first: int = 0
+    ) -> None:
         self._write = write
         self._listeners = list(listeners)
         self._lock = threading.Lock()
         self._encode = msgspec.json.Encoder().encode
-        self._next = 0
+        self._next = first
+
+    @property
+    def next(self) -> int:
+        """Number of the next event."""
+        return self._next
 
     def listen(self, listener: Listener) -> None:
         """Call ``listener`` with every further event."""

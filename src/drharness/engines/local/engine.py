@@ -37,6 +37,7 @@ from drharness.topology import Topology, addresses
 
 _START_S = 20.0
 _not_down: set[LocalMachines] = set()
+_given: set[Path] = set()  # directories of deployments that another process goes on with
 
 
 def _specs(site: Site) -> list[MachineSpec]:
@@ -101,10 +102,13 @@ class LocalMachines:
         self._dispatcher.add(self._outer)
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
-            launching.get().launch(spec, (self._theirs.fileno(), self._guards_end, log))
+            self._have_forked(spec, (self._theirs.fileno(), self._guards_end, log))
         finally:
             os.close(log)
             self._let_go()
+
+    def _have_forked(self, spec: OuterSpec, fds: tuple[int, int, int]) -> None:
+        launching.get().launch(spec, fds)
 
     def _let_go(self) -> None:
         """Close what only the guard may hold: its end of the pipe tells us when all is gone."""
@@ -285,6 +289,13 @@ class LocalMachines:
             threads=frozenset({self._dispatcher.thread}),
         )
 
+    def _gave(self) -> None:
+        """Another process has them: nothing can be done with them here, nor is anything to end."""
+        self._alive = -1
+        self._dispatcher.stop()  # closes what was copied, and shuts nothing down
+        _given.add(self._site.evidence)
+        _not_down.discard(self)
+
     def down(self) -> None:
         """End everything; nothing is left but the evidence when this returns."""
         if self._alive < 0:
@@ -317,7 +328,7 @@ class LocalEngine:
 
     def start(self, site: Site) -> LocalMachines:
         """Make all machines and boot those that are not held."""
-        machines = LocalMachines(site)
+        machines = self._machines_of(site)
         try:
             machines.launch()
             machines.wait_up()
@@ -326,6 +337,9 @@ class LocalEngine:
             machines.down()
             raise
         return machines
+
+    def _machines_of(self, site: Site) -> LocalMachines:
+        return LocalMachines(site)
 
     def holds(self) -> Holds:
         """What the launcher and the deployments that are not down hold of this process."""
@@ -341,7 +355,7 @@ class LocalEngine:
         )
 
     def left(self, run: Path) -> dict[str, list[str]]:
-        """What is left of the deployment with that directory, which was taken down."""
+        """What is left of the deployment with that directory: taken down, or given away."""
         launcher = launching.running()
         pid = None if launcher is None else launcher.process.pid
-        return remains.left(run, pid, self.holds())
+        return remains.left(run, pid, self.holds(), given=run in _given)

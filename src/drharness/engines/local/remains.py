@@ -54,18 +54,21 @@ def below(root: int, running: Mapping[int, Process], but: Iterable[int] = ()) ->
     return found
 
 
-def left(run: Path, launcher: int | None, held: Holds) -> dict[str, list[str]]:
+def left(
+    run: Path, launcher: int | None, held: Holds, *, given: bool = False
+) -> dict[str, list[str]]:
     """What is left of a deployment that was taken down; kind to names, empty if nothing is.
 
     :param run: the directory of its run
     :param launcher: process id of the launcher, if one runs
     :param held: what deployments that are not down hold
+    :param given: another process goes on with it, so its files are there
     """
     own = [t for t in threading.enumerate() if t.name == DISPATCH and t.ident not in held.threads]
     found = {
         "processes": _strangers(launcher, held) if launcher is not None else [],
         "mounts": mounted_below(run),
-        "files": [name for name in ("disks", ".open") if (run / name).exists()],
+        "files": [n for n in ("disks", ".open") if (run / n).exists() and not given],
         "descriptors": [str(run / name) for name in WRITTEN if run / name in _written()],
         "threads": [f"{thread.name} ({thread.native_id})" for thread in own],
     }
