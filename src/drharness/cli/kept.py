@@ -74,7 +74,7 @@ def bring_up(wanted: Wanted, screen: Screen, errors: Screen) -> int:
     for line in picture.of(made.record, made.ask("status")):
         screen.say(line)
     screen.say()
-    for line in picture.ways(made.record):
+    for line in kept.ways_in(wanted.name, wanted.topology):
         screen.say(line)
     return 0
 

@@ -38,18 +38,7 @@ def of(record: Record, now: Mapping[str, Any]) -> Iterator[str]:
     yield from _columns([("DATABASE", "STATE", "SENDS TO", "FIREWALL"), *_databases(now)])
     yield ""
     yield f"evidence  {short(record.evidence)}"
-    yield f"ends      by itself at {record.until}, or now: drharness down {record.name}"
-
-
-def ways(record: Record) -> Iterator[str]:
-    """How to go on from here."""
-    named = "" if record.name == "default" else f" --name {record.name}"
-    topology = Topology.from_dict(record.topology)
-    region = topology.regions[0]
-    application = topology.vms_of(region, "application")[0].id
-    yield f"a shell   drharness exec{named} {application}"
-    yield f"database  drharness exec{named} {topology.dbms(region).id} --user postgres -- psql"
-    yield f"look      drharness status {record.name}"
+    yield f"lifetime  until {record.until}, its keeper being process {record.pid}"
 
 
 def table(records: Sequence[Record]) -> Iterator[str]:

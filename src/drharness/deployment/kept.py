@@ -117,6 +117,19 @@ def find(name: str = "") -> Kept:
     raise UsageError("no deployment is up. `drharness up` begins one.")
 
 
+def ways_in(name: str, topology: Topology) -> list[str]:
+    """Commands for those who want to look into a deployment of that name, and to end it."""
+    named = "" if name == register.DEFAULT_NAME else f" --name {name}"
+    region = topology.regions[0]
+    application = topology.vms_of(region, "application")[0].id
+    return [
+        f"look      drharness status {name}",
+        f"a shell   drharness exec{named} {application}",
+        f"database  drharness exec{named} {topology.dbms(region).id} --user postgres -- psql",
+        f"end       drharness down {name}",
+    ]
+
+
 def said_of(gone: register.Gone) -> str:
     """What there is to say of a deployment whose keeper was killed."""
     record = gone.record
