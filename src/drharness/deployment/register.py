@@ -71,12 +71,21 @@ def directory() -> Path:
     path = Path(runtime) / "drharness" if runtime else Path(f"/tmp/drharness-{os.getuid()}")
     try:
         path.mkdir(mode=0o700, exist_ok=True)
-        seen = path.lstat()
     except OSError as error:
         raise UsageError(
             f"runtime directory {path}: cannot be made ({error.strerror}). "
             "Let XDG_RUNTIME_DIR name a directory of your own, or unset it."
         ) from error
+    check_directory(path)
+    return path
+
+
+def check_directory(path: Path) -> None:
+    """Nothing to say if only this user can do anything in a directory.
+
+    :raises UsageError: whose it is, or who else can, and what to do
+    """
+    seen = path.lstat()
     way_out = "Remove it, or let XDG_RUNTIME_DIR name a directory of your own."
     if not stat.S_ISDIR(seen.st_mode):
         raise UsageError(f"runtime directory {path}: it is no directory. {way_out}")
@@ -91,7 +100,6 @@ def directory() -> Path:
             f"runtime directory {path}: others may use it (mode {mode:04o}). "
             f"Run `chmod 700 {path}`, and see that nothing in it is strange."
         )
-    return path
 
 
 class Claim:
@@ -115,14 +123,16 @@ class Claim:
     @property
     def holds(self) -> bool:
         """Whether others still find the record; false once its directory was cleared."""
-        return _is_there(_path(self._folder, self.record.name), self._fd)
+        return self._fd >= 0 and _is_there(_path(self._folder, self.record.name), self._fd)
 
     def release(self) -> None:
-        """The name is free again."""
-        self.socket.unlink(missing_ok=True)
+        """The name is free again, if it was not before."""
         if self.holds:
+            self.socket.unlink(missing_ok=True)
             _path(self._folder, self.record.name).unlink()
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
 
     def _write(self) -> None:
         """In place: the lock is on this file. A reader that sees half of it reads again."""
