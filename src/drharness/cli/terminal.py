@@ -103,7 +103,7 @@ def _moved(source: int, target: int) -> bool:
 def _raw() -> Iterator[None]:
     """Every key goes to the command, Ctrl-C too."""
     before = termios.tcgetattr(0)
-    modes.setraw(0)
+    modes.setraw(0, termios.TCSADRAIN)  # what was typed ahead is not lost
     try:
         yield
     finally:
