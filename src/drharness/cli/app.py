@@ -16,6 +16,7 @@ from drharness.errors import DrHarnessError
 if TYPE_CHECKING:
     from drharness.cli.plan import Drill
     from drharness.cli.screen import Screen
+    from drharness.topology import Topology
 
 T = TypeVar("T")
 
@@ -159,6 +160,9 @@ MaxRpo = Annotated[
         metavar="LIMIT", help="Fail if more is lost: 0 (changes), 2s, or 64kB (bytes of WAL)."
     ),
 ]
+On = Annotated[
+    str, typer.Option("--on", metavar="NAME", help="In a deployment that is up (drharness up).")
+]
 Runs = Annotated[int, typer.Option(metavar="N", help="Repeat the drill.")]
 
 
@@ -190,13 +194,29 @@ def drill(
     keep_evidence: Evidence = None,
     timeout_scale: Scale = 1.0,
     runs: Runs = 1,
+    on: On = "",
 ) -> None:
     """Deploy, put under traffic, break, run PROCEDURE and judge; live."""
     options = dict(locals())
-    _drills(or_error(lambda: _planned(**options)), timeout_scale)
+    del options["on"]
+    if on:
+        _drill_on(on, options)
+    _drills(or_error(lambda: planned(**options)), timeout_scale)
 
 
-def _planned(
+def _drill_on(name: str, options: dict[str, Any]) -> NoReturn:
+    def drilled() -> int:
+        from drharness.cli import on, plan
+
+        plan.check_writable(options["json_file"])
+        found = on.ask(name, "drill", screens(options["json_file"]), **on.portable(options))
+        _deliver(options["json_file"], found["summary"])
+        return int(found["code"])
+
+    raise typer.Exit(or_error(drilled))
+
+
+def planned(
     *,
     procedure: str,
     to: str,
@@ -217,16 +237,23 @@ def _planned(
     keep_evidence: Path | None,
     timeout_scale: float,
     runs: int,
+    there: tuple[Topology, str] | None = None,
     **varied: Any,
 ) -> Drill:
+    """The drill that the options describe.
+
+    :param there: the topology and the active region of a deployment that is up already
+    :raises UsageError: names the option, its value and what was expected
+    """
     from drharness.cli import plan, variations
 
     plan.check_rest(engine=engine, rate=rate, runs=runs, scale=timeout_scale, json=json_file)
     chosen = plan.topology_of(
         topology, replication=replication, timing=timing, ttl=ttl, return_fence=return_fence
     )
+    chosen, active = there or (chosen, "")
     slips = plan.Variation(without or (), swap or (), database)
-    steps = plan.procedure_of(procedure, to, topology=chosen, varied=slips)
+    steps = plan.procedure_of(procedure, to, topology=chosen, varied=slips, active=active)
     steps = variations.varied(steps, **varied)
     broken = plan.fault_of(fault or plan.usual_fault(steps), to=steps.to, topology=chosen)
     budget = plan.budget_of(max_rto, max_rpo)

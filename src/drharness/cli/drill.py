@@ -46,7 +46,7 @@ def carry_out(drill: Drill, screen: Screen, errors: Screen) -> Ended:
     INTERRUPTS.unshield()
     try:
         outcome, complete = _deployed(drill, screen, progress)
-        return _results(drill, progress.run or Path(), screen, outcome, complete=complete)
+        return results(drill, progress.run or Path(), screen, outcome, complete=complete)
     except Interrupted:
         INTERRUPTS.shield()
         screen.end("--", "interrupted")
@@ -74,7 +74,7 @@ def _deployed(drill: Drill, screen: Screen, progress: Progress) -> tuple[Outcome
     ) as deployment:
         screen.end("ok", f"{deployment.active} is active, {deployment.dormant} dormant")
         try:
-            done = _drilled(drill, deployment, screen)
+            done = drilled(drill, deployment, screen)
         except BaseException as error:
             INTERRUPTS.shield()
             deployment.recorder.record("note", text=f"ended early: {type(error).__name__} {error}")
@@ -85,7 +85,8 @@ def _deployed(drill: Drill, screen: Screen, progress: Progress) -> tuple[Outcome
     return done
 
 
-def _drilled(drill: Drill, deployment: Deployment, screen: Screen) -> tuple[Outcome, bool]:
+def drilled(drill: Drill, deployment: Deployment, screen: Screen) -> tuple[Outcome, bool]:
+    """Traffic, fault, procedure, judgement; the outcome, and whether writes went on after it."""
     # Not as a context: judge() ends the traffic, and an interruption shall not wait for clients.
     traffic = deployment.traffic(drill.rate)
     with screen.task("traffic") as task:
@@ -137,7 +138,8 @@ def _goes_on(traffic: Traffic, deployment: Deployment, screen: Screen) -> bool:
     return True
 
 
-def _results(drill: Drill, run: Path, screen: Screen, outcome: Outcome, *, complete: bool) -> Ended:
+def results(drill: Drill, run: Path, screen: Screen, outcome: Outcome, *, complete: bool) -> Ended:
+    """Say how it went."""
     history, judgement = _read(run, drill.budget)
     code = records.EXIT_CODES[judgement.status]
     if code == 0 and not (outcome.ok and complete):

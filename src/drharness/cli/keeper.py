@@ -148,3 +148,34 @@ def down(
         return kept.take_down(names or [], *screens(""), everything=everything)
 
     raise typer.Exit(or_error(ended))
+
+
+FaultText = Annotated[
+    str, typer.Argument(metavar="FAULT", help="region-down, vm-down:active.dbms …; see drill.")
+]
+
+
+@app.command(short_help="Break something in a deployment that is up.")
+def fault(*, fault: FaultText, name: Which = "") -> None:
+    """Break something in a deployment that is up, and prove it; until `drharness heal`."""
+
+    def broken() -> int:
+        from drharness.cli import on
+
+        on.ask(name, "inject", screens(""), fault=fault)
+        return 0
+
+    raise typer.Exit(or_error(broken))
+
+
+@app.command(short_help="Heal all that is broken in a deployment that is up.")
+def heal(*, name: Which = "") -> None:
+    """Undo every fault in force; what procedures have changed stays."""
+
+    def healed() -> int:
+        from drharness.cli import on
+
+        on.ask(name, "heal", screens(""))
+        return 0
+
+    raise typer.Exit(or_error(healed))

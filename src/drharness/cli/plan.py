@@ -105,17 +105,19 @@ _AS_SHIPPED = Variation()
 
 
 def procedure_of(
-    name: str, to: str, *, topology: Topology, varied: Variation = _AS_SHIPPED
+    name: str, to: str, *, topology: Topology, varied: Variation = _AS_SHIPPED, active: str = ""
 ) -> Procedure:
     """The procedure of that name, varied.
 
     :param to: the region that takes over; empty: the one that is not active at the start
+    :param active: the one that is; empty: the topology's first
     :raises UsageError: no such procedure, region or step, or a malformed ``--swap``
     """
     known = procedures.BY_NAME
     chosen = known[validate.choice("PROCEDURE", name.replace("_", "-"), known)]
-    to = to or topology.regions[1]
-    if validate.choice("--to", to, topology.regions) == topology.regions[0]:
+    active = active or topology.regions[0]
+    to = to or topology.other(active)
+    if validate.choice("--to", to, topology.regions) == active:
         raise UsageError(
             f"--to: {to} is the active region when a drill begins; "
             f"expected {topology.other(to)}, which takes over from it."

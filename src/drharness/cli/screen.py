@@ -69,6 +69,10 @@ class Screen:
         self._ending: Callable[[], None] | None = None
         self._task: Task | None = None
 
+    def fileno(self) -> int:
+        """The descriptor it prints to."""
+        return self._console.file.fileno()
+
     def say(self, text: str = "", style: str = "") -> None:
         """One or more lines that stay."""
         self._console.print(Text(text.translate(_CONTROL), style=style))

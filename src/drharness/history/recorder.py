@@ -40,6 +40,10 @@ class Recorder:
         """Call ``listener`` with every further event."""
         self._listeners.append(listener)
 
+    def forget(self, listener: Listener) -> None:
+        """Call it no more."""
+        self._listeners.remove(listener)
+
     def record(self, kind: str, /, **fields: Any) -> Data:
         """Append an event, stamped with now; returns it.
 

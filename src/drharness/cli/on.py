@@ -1,0 +1,95 @@
+"""Drills, faults and heals in a deployment that is up: asked for here, done in its keeper.
+
+The keeper calls the functions of this module that take a deployment; what they say goes to the
+streams of whoever asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TextIO
+
+from drharness.cli import plan
+from drharness.cli.app import planned
+from drharness.cli.drill import drilled, results
+from drharness.cli.progress import Progress, label_of, proof_of
+from drharness.cli.screen import Screen
+from drharness.deployment import Deployment, kept
+from drharness.errors import DrHarnessError, UsageError
+from drharness.topology import Topology
+
+_ITS_OWN = ("replication", "timing", "ttl", "return_fence", "engine", "keep_evidence", "runs")
+
+
+def ask(name: str, function: str, screens: tuple[Screen, Screen], **kwargs: Any) -> Any:
+    """Have a function of this module called in a deployment's keeper.
+
+    :raises UsageError: there is no such deployment
+    """
+    outputs = tuple(screen.fileno() for screen in screens)
+    where = f"{__name__}:{function}"
+    return kept.find(name).ask("call", fds=outputs, function=where, kwargs=kwargs)
+
+
+def portable(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a drill as they go to a keeper.
+
+    :raises UsageError: one of them is the deployment's own, and fixed since it is up
+    """
+    usual = Topology.guide()
+    known = {f.name: getattr(usual, f.name) for f in fields(usual)} | {"ttl": None}
+    defaults = known | {"engine": "auto", "keep_evidence": None, "runs": 1}
+    for option in _ITS_OWN:
+        if options[option] != defaults[option]:
+            raise UsageError(
+                f"--{option.replace('_', '-')}: a deployment that is up (--on) has its own; "
+                "leave the option out."
+            )
+    return {**options, "json_file": ""}
+
+
+def drill(deployment: Deployment, out: TextIO, err: TextIO, **options: Any) -> dict[str, Any]:
+    """In the keeper: traffic, fault, procedure, judgement of all since the deployment came up."""
+    there = (deployment.topology, deployment.active)
+    chosen = planned(**options, there=there)
+    screen = Screen(out)
+    screen.say(f"{chosen}")
+    screen.say()
+    progress = Progress(screen, deployment.evidence.parent)
+    deployment.recorder.listen(progress)
+    try:
+        outcome, complete = drilled(chosen, deployment, screen)
+    except BaseException:
+        traffic = deployment.current_traffic
+        if traffic is not None:
+            traffic.stop()
+        screen.quit()
+        raise
+    finally:
+        deployment.recorder.forget(progress)
+    ended = results(chosen, deployment.evidence, screen, outcome, complete=complete)
+    return {"code": ended.code, "summary": ended.summary}
+
+
+def inject(deployment: Deployment, out: TextIO, err: TextIO, *, fault: str) -> None:
+    """In the keeper: a fault, as ``--fault`` spells it, until it is healed."""
+    chosen = plan.fault_of(fault, to=deployment.dormant, topology=deployment.topology)
+    if chosen is None:
+        raise UsageError("FAULT: none breaks nothing; `drharness heal` undoes those in force.")
+    with Screen(out).task(label_of(chosen)) as task:
+        task.detail = proof_of(deployment.inject(chosen).receipt)
+
+
+def heal(deployment: Deployment, out: TextIO, err: TextIO) -> None:
+    """In the keeper: undo every fault in force."""
+    screen = Screen(out)
+    found = deployment.in_force
+    if deployment.earlier:
+        raise DrHarnessError(
+            f"in force since before the deployment was kept, and not to be healed as such: "
+            f"{', '.join(deployment.earlier)}."
+        )
+    with screen.task("heal") as task:
+        deployment.heal()
+        task.detail = ", ".join(map(repr, found)) or "nothing was in force"
