@@ -198,6 +198,46 @@ def test_a_killed_keeper_leaves_nothing_and_status_says_so(
     assert place.run("exec", "dns", "true").returncode == 0  # the other one did not notice
 
 
+@pytest.mark.slow
+def test_a_deployment_that_is_up_is_broken_healed_and_drilled(place: Place, tmp_path: Path) -> None:
+    place.up("--name", "on")
+    done = place.run("fault", "regions-cut", "--name", "on")
+    assert (done.returncode, "ok   regions cut" in done.stdout) == (0, True), done
+    assert "in force: RegionsCut(" in place.run("status", "on").stdout
+    done = place.run("fault", "regions-cut", "--name", "on")
+    assert (done.returncode, "is in force already" in done.stderr) == (2, True), done
+    done = place.run("heal", "--name", "on")
+    assert "ok   heal" in done.stdout
+    assert "in force" not in place.run("status", "on").stdout
+    place.run("fault", "delay:0.01", "--name", "on")  # what a drill finds counts from the start
+    place.run("heal", "--name", "on")
+    drilled = ("drill", "full-failover", "--on", "on")
+    bad = place.run(*drilled, "--replication", "async")
+    assert (bad.returncode, "--replication: a deployment that is up" in bad.stderr) == (2, True)
+    done = place.run(*drilled, "--json", tmp_path / "result")
+    assert (done.returncode, "ok   reconnect" in done.stdout) == (3, True), done
+    result = json.loads((tmp_path / "result").read_text())
+    assert result["status"] == "INVALID"  # the first fault struck while no client wrote
+    assert "region2 is active" in place.run("status", "on").stdout
+    assert place.run("down", "on").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_drill_interrupted_leaves_the_deployment_up(up: proc.Completed, place: Place) -> None:
+    output = place.runtime / "output"
+    with output.open("wb") as file:
+        argv = [*COMMAND, "drill", "full-failover", "--on", "default", "--fault", "none"]
+        drilling = proc.popen(argv, env=place.env, stderr=file.fileno())
+    wait_until(lambda: "ok   traffic" in output.read_text(), "traffic", timeout=60)
+    drilling.send_signal(signal.SIGTERM)
+    drilling.wait(20)
+    assert drilling.returncode == 130
+    assert "default stays up as it is now: `drharness status default` shows" in output.read_text()
+    output.unlink()
+    wait_until(lambda: not place.now()["deployments"][0]["now"]["traffic"], "rest", timeout=30)
+    assert place.run("exec", "dns", "true").returncode == 0
+
+
 ENDS: dict[str, Callable[[Place, int], object]] = {
     "ended: it was told to": lambda place, _: place.run("down", "short"),
     "ended: SIGTERM": lambda _, pid: os.kill(pid, signal.SIGTERM),
@@ -245,8 +285,8 @@ def test_an_interrupted_up_leaves_nothing(tmp_path: Path, number: signal.Signals
     ("args", "text"),
     [
         (("up", "--name", "A B"), "name: expected up to 40 small letters"),
-        (("up", "--lifetime", "soon"), "--lifetime: expected a time like 90m, 8h, 2d"),
-        (("up", "--lifetime", "31d"), "--lifetime: expected a time like 90m, 8h, 2d"),
+        (("up", "--lifetime", "soon"), "--lifetime: expected a time like 90m, 8h or 2d"),
+        (("up", "--lifetime", "31d"), "--lifetime: expected a time like 90m, 8h or 2d"),
         (("up", "--replication", "x"), "--replication: expected one of async, sync"),
         (("down", "--all", "x"), "--all: it takes no names"),
         (("down",), "no deployment is up. `drharness up` begins one."),

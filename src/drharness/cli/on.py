@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from drharness.cli import plan
 from drharness.cli.app import planned
 from drharness.cli.drill import drilled, results
+from drharness.cli.interrupts import INTERRUPTS, Interrupted
 from drharness.cli.progress import Progress, label_of, proof_of
 from drharness.cli.screen import Screen
 from drharness.deployment import Deployment, kept
@@ -29,7 +30,15 @@ def ask(name: str, function: str, screens: tuple[Screen, Screen], **kwargs: Any)
     """
     outputs = tuple(screen.fileno() for screen in screens)
     where = f"{__name__}:{function}"
-    return kept.find(name).ask("call", fds=outputs, function=where, kwargs=kwargs)
+    one = kept.find(name)
+    try:
+        return one.ask("call", fds=outputs, function=where, kwargs=kwargs)
+    except Interrupted:
+        INTERRUPTS.say(
+            f"{one.name} stays up as it is now: `drharness status {one.name}` shows what is "
+            f"broken, `drharness heal --name {one.name}` heals it"
+        )
+        raise
 
 
 def portable(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -176,7 +176,8 @@ class Keeper:
         out, err = (os.fdopen(fd, "w") for fd in message["fds"])
         with out, err:
             function = work.load(message["function"])
-            log(f"call {message['function']} {message['kwargs']}")
+            given = {key: value for key, value in message["kwargs"].items() if value}
+            log(f"call {message['function']} {given}")
             job = _Job(lambda: function(self.deployment, out, err, **message["kwargs"]))
             over = threading.Event()
             job.answer.add_done_callback(lambda _future: over.set())

@@ -127,9 +127,10 @@ class Claim:
 
     def release(self) -> None:
         """The name is free again, if it was not before."""
-        if self.holds:
+        path = _path(self._folder, self.record.name)
+        if self.holds or not path.exists():  # else another one has taken the name
             self.socket.unlink(missing_ok=True)
-            _path(self._folder, self.record.name).unlink()
+            path.unlink(missing_ok=True)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
