@@ -37,20 +37,21 @@ def _drharness(*args: str) -> proc.Completed:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("-n", "2")])
 def test_the_deployment_of_a_failed_test_stays_as_it_was(
-    suite: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+    suite: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With pytest-xdist, too."""
     runtime = suite.path / "runtime"
     runtime.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     suite.makepyfile(SUITE)
-    result = run("--dr-keep", *options)
+    result = run("--dr-keep", "-n", "2")
     result.assert_outcomes(failed=1, passed=2)
     text = result.stdout.str()
     (name,) = set(re.findall(r"kept: it stays as '([a-z0-9-]+)' once", text))
     assert f"end       drharness down {name}" in text
     assert f"fails: drharness status {name}" in text
+    assert text.count("kept for ") == 1
     (one,) = json.loads(_drharness("status", "--json").stdout)["deployments"]
     assert (one["name"], one["origin"].rpartition("::")[2]) == (name, "test_fails")
     _check_state(one["now"])

@@ -41,7 +41,7 @@ from drharness.kernel import clock
 
 _LOOK_S = 1.0  # between two looks at whether to go on
 _POLL_MS = 50
-_AGAIN_S = 2.0  # an interruption that went unnoticed (in a destructor, say) is repeated then
+_AGAIN_S = 15.0  # to stop what runs may take long; an interruption that went unnoticed is repeated
 
 
 class Abandoned(BaseException):
