@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,21 @@ def _drharness(*args: str) -> proc.Completed:
     return proc.run([sys.executable, "-m", "drharness", *args], timeout=60, check=False)
 
 
+@pytest.fixture
+def runtime(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the suite's deployments are registered; none is left in the end."""
+    path = suite.path / "runtime"
+    path.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(path))
+    yield path
+    assert _drharness("down", "--all").returncode == 0
+
+
 @pytest.mark.slow
 def test_the_deployment_of_a_failed_test_stays_as_it_was(
-    suite: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+    suite: pytest.Pytester, run: Run, runtime: Path
 ) -> None:
     """With pytest-xdist, too."""
-    runtime = suite.path / "runtime"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     suite.makepyfile(SUITE)
     result = run("--dr-keep", "-n", "2")
     result.assert_outcomes(failed=1, passed=2)
@@ -72,11 +80,8 @@ def _check_state(now: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_a_suite_without_failures_leaves_nothing(
-    suite: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+    suite: pytest.Pytester, run: Run, runtime: Path
 ) -> None:
-    runtime = suite.path / "runtime"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     suite.makepyfile("def test_passes(dr_deployment): ...")
     suite.makeini("[pytest]\ndr_keep = true")
     result = run()
