@@ -281,6 +281,7 @@ def test_an_interrupted_up_leaves_nothing(tmp_path: Path, number: signal.Signals
         (("up", "--name", "A B"), "name: expected up to 40 small letters"),
         (("up", "--lifetime", "soon"), "--lifetime: expected a time like 90m, 8h or 2d"),
         (("up", "--lifetime", "31d"), "--lifetime: expected a time like 90m, 8h or 2d"),
+        (("up", "--topology", "no.toml"), "no.toml: "),
         (("up", "--replication", "x"), "--replication: expected one of async, sync"),
         (("down", "--all", "x"), "--all: it takes no names"),
         (("down",), "no deployment is up. `drharness up` begins one."),

@@ -10,17 +10,16 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from drharness.cli.app import (
+from drharness.cli.app import app, or_error, screens
+from drharness.cli.options import (
     EngineName,
     Evidence,
     Replication,
     ReturnFence,
     Scale,
     Timing,
+    TopologyFile,
     Ttl,
-    app,
-    or_error,
-    screens,
 )
 
 run = app
@@ -55,10 +54,11 @@ Lifetime = Annotated[
 def up(
     *,
     name: Name = "default",
-    replication: Replication = "sync",
-    timing: Timing = "fast",
+    topology: TopologyFile = None,
+    replication: Replication = "",
+    timing: Timing = "",
     ttl: Ttl = None,
-    return_fence: ReturnFence = "boot-deny",
+    return_fence: ReturnFence = "",
     lifetime: Lifetime = "8h",
     engine: EngineName = "auto",
     keep_evidence: Evidence = None,
@@ -70,11 +70,11 @@ def up(
         from drharness.cli import kept, plan
 
         plan.check_rest(engine=engine, rate=None, runs=1, scale=timeout_scale, json="")
-        topology = plan.topology_of(
-            replication=replication, timing=timing, ttl=ttl, return_fence=return_fence
+        chosen = plan.topology_of(
+            topology, replication=replication, timing=timing, ttl=ttl, return_fence=return_fence
         )
         wanted = kept.Wanted(
-            name, topology, engine, keep_evidence, kept.seconds_of(lifetime), timeout_scale
+            name, chosen, engine, keep_evidence, kept.seconds_of(lifetime), timeout_scale
         )
         return kept.bring_up(wanted, *screens(""))
 

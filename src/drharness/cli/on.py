@@ -7,7 +7,6 @@ streams of whoever asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, TextIO
 
 from drharness.cli import plan
@@ -18,9 +17,17 @@ from drharness.cli.progress import Progress, label_of, proof_of
 from drharness.cli.screen import Screen
 from drharness.deployment import Deployment, kept
 from drharness.errors import DrHarnessError, UsageError
-from drharness.topology import Topology
 
-_ITS_OWN = ("replication", "timing", "ttl", "return_fence", "engine", "keep_evidence", "runs")
+_ITS_OWN: Mapping[str, object] = {  # options to what they are if nobody gave them
+    "topology": None,
+    "replication": "",
+    "timing": "",
+    "ttl": None,
+    "return_fence": "",
+    "engine": "auto",
+    "keep_evidence": None,
+    "runs": 1,
+}
 
 
 def ask(name: str, function: str, screens: tuple[Screen, Screen], **kwargs: Any) -> Any:
@@ -46,11 +53,8 @@ def portable(options: Mapping[str, Any]) -> dict[str, Any]:
 
     :raises UsageError: one of them is the deployment's own, and fixed since it is up
     """
-    usual = Topology.guide()
-    known = {f.name: getattr(usual, f.name) for f in fields(usual)} | {"ttl": None}
-    defaults = known | {"engine": "auto", "keep_evidence": None, "runs": 1}
-    for option in _ITS_OWN:
-        if options[option] != defaults[option]:
+    for option, default in _ITS_OWN.items():
+        if options[option] != default:
             raise UsageError(
                 f"--{option.replace('_', '-')}: a deployment that is up (--on) has its own; "
                 "leave the option out."
