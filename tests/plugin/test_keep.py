@@ -56,6 +56,7 @@ def test_the_deployment_of_a_failed_test_stays_as_it_was(
     result = run("--dr-keep", "-n", "2")
     result.assert_outcomes(failed=1, passed=2)
     text = result.stdout.str()
+    assert "was taken down and left" not in text
     (name,) = set(re.findall(r"kept: it stays as '([a-z0-9-]+)' once", text))
     assert f"end       drharness down {name}" in text
     assert f"fails: drharness status {name}" in text
