@@ -1,0 +1,139 @@
+"""Hypothesis strategies for schedules: short stories around a procedure, the simplest first.
+
+A schedule of these takes a few seconds on the fast timing profile. Times come from a small set and
+faults from a list, so that what was found can be told, and made smaller by leaving out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from drharness.faults.model import Fault
+from drharness.kernel import validate
+from drharness.procedures import BY_NAME
+from drharness.schedule.actions import (
+    OPERATIONS,
+    VIAS,
+    WAITS,
+    Action,
+    Crash,
+    Finish,
+    Heal,
+    Inject,
+    Next,
+    Operate,
+    Wait,
+)
+from drharness.schedule.procedure import ProcedureUse, Slip
+from drharness.schedule.schedule import Schedule
+from drharness.search.alphabet import DISASTERS, FAULTS
+from drharness.topology import Topology
+
+MOST_FAULTS = 3  # most real failures need no more, and each costs time
+MOST_SLIPS = 2
+_KEYS = ("shared/1", "shared/2")
+_CALLS = (0, 0, 1, 2, 3, 5)  # 0: between two steps
+_DELAYS = (0.3, 1.0)
+# How often each kind of action is drawn, the simplest first.
+_KINDS = (*["next"] * 4, *["inject"] * 3, *["heal"] * 2, "wait", "crash", "finish", "operate")
+
+
+def actions(
+    *, faults: Sequence[Fault] = FAULTS, kinds: Sequence[str] = _KINDS
+) -> SearchStrategy[Action]:
+    """One action.
+
+    :param faults: what may break, the simplest first
+    :param kinds: names of actions, one as often as it is drawn more than others
+    """
+    of: dict[str, SearchStrategy[Action]] = {
+        "next": st.just(Next()),
+        "inject": st.sampled_from(list(faults)).map(Inject),
+        "heal": st.sampled_from([None, 1, 2, 3]).map(Heal),
+        "wait": st.sampled_from(WAITS[:3]).map(Wait),
+        "crash": st.builds(Crash, st.sampled_from(_CALLS), st.booleans()),
+        "finish": st.just(Finish()),
+        "operate": st.builds(
+            Operate, st.sampled_from(OPERATIONS), st.sampled_from(_KEYS), st.sampled_from(VIAS)
+        ),
+    }
+    names = [validate.choice("kinds", kind, of) for kind in kinds]
+    return st.sampled_from(names).flatmap(of.__getitem__)
+
+
+def slips(procedure: str = "full-failover") -> SearchStrategy[tuple[Slip, ...]]:
+    """Where an operator slips: one or two of leaving out, doing twice, swapping, being late."""
+    steps = [s.id for s in ProcedureUse(procedure).procedure.steps]
+    step = st.sampled_from(steps)
+    neighbours = st.integers(0, len(steps) - 2)
+    one = st.one_of(
+        st.builds(Slip, st.just("without"), step),
+        st.builds(Slip, st.just("repeated"), step),
+        neighbours.map(lambda i: Slip("swapped", steps[i], steps[i + 1])),
+        st.builds(Slip, st.just("delayed"), step, seconds=st.sampled_from(_DELAYS)),
+    )
+    # Of one step only once: what was left out can neither be late nor change places.
+    return st.lists(one, min_size=1, max_size=MOST_SLIPS).map(_apart)
+
+
+def _apart(found: list[Slip]) -> tuple[Slip, ...]:
+    out: list[Slip] = []
+    for slip in found:
+        taken = {name for one in out for name in (one.step, one.other)}
+        if not {slip.step, slip.other} - {""} & taken:
+            out.append(slip)
+    return tuple(out)
+
+
+@st.composite
+def schedules(
+    draw: DrawFn,
+    procedure: str = "full-failover",
+    *,
+    slips: bool = False,
+    topology: Topology | None = None,
+    faults: Sequence[Fault] = FAULTS,
+    most: int = 6,
+) -> Schedule:
+    """A schedule: mostly the day that the procedure is for, and other things around its steps.
+
+    :param procedure: its name; it moves what is active to the second region
+    :param slips: whether the operator slips; without, the procedure is the shipped one
+    :param topology: of the deployment, default the guide's
+    :param faults: what may break besides, the simplest first
+    :param most: actions at most
+    """
+    topology = Topology.guide() if topology is None else topology
+    validate.choice("procedure", procedure, BY_NAME)
+    disaster = draw(st.sampled_from([*DISASTERS.get(procedure, ()), None]))
+    body = draw(st.lists(actions(faults=faults), min_size=1, max_size=max(1, most - 2)))
+    if disaster is not None:
+        body.insert(draw(st.integers(0, min(2, len(body)))), Inject(disaster))
+    if draw(st.booleans()):
+        body.append(Finish())
+    slipped = draw(_slips(procedure)) if slips else ()
+    use = ProcedureUse(procedure, topology.regions[1], slips=slipped)
+    return Schedule(tidy(body), use, topology)
+
+
+_slips = slips
+
+
+def tidy(body: Sequence[Action]) -> tuple[Action, ...]:
+    """Without what says nothing: too many faults, one of them twice, heals of what comes later."""
+    out: list[Action] = []
+    injected: list[Fault] = []
+    for action in body:
+        if isinstance(action, Inject):
+            if action.fault in injected or len(injected) == MOST_FAULTS:
+                continue
+            injected.append(action.fault)
+        if isinstance(action, Heal) and (action.which or 1) > len(injected):
+            continue
+        if isinstance(action, Finish) and out and isinstance(out[-1], Finish):
+            continue
+        out.append(action)
+    return tuple(out)
