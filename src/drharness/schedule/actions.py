@@ -15,6 +15,7 @@ WAITS = (0.1, 0.3, 1.0, 2.0)
 OPERATIONS = ("read", "write")
 VIAS = ("active", "dormant")
 MOST_CALLS = 1000
+MOST_STEPS = 100
 LONGEST_S = 600.0
 
 
@@ -74,14 +75,22 @@ class Heal(Action):
 
 @dataclass(frozen=True)
 class Next(Action):
-    """The operator takes the next step of the procedure; the first one begins it.
+    """The operator takes the next steps of the procedure; the first one begins it.
 
     One that failed, was refused or lost its controller is begun again; so is one that succeeded,
     if something broke since.
+
+    :ivar steps: how many, unless it ends before
     """
 
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        if type(self.steps) is not int or not 1 <= self.steps <= MOST_STEPS:
+            raise UsageError(f"steps: expected 1 to {MOST_STEPS}, got {self.steps!r}.")
+
     def __str__(self) -> str:
-        return "next step"
+        return "next step" if self.steps == 1 else f"next {self.steps} steps"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from drharness.faults.rules import LEFT, WRONG_SOURCES
 from drharness.schedule.actions import (
     LONGEST_S,
     MOST_CALLS,
+    MOST_STEPS,
     OPERATIONS,
     VIAS,
     Action,
@@ -155,6 +156,11 @@ def _heal(at: At, _topology: Topology) -> Heal:
     return Heal(given["which"].whole(1, MOST_CALLS))
 
 
+def _next(at: At, _topology: Topology) -> Next:
+    given = at.fields(("do", "steps"))
+    return Next(given["steps"].whole(1, MOST_STEPS) if "steps" in given else 1)
+
+
 def _crash(at: At, _topology: Topology) -> Crash:
     given = at.fields(("do", "call", "sent"))
     call = given["call"].whole(0, MOST_CALLS) if "call" in given else 0
@@ -172,19 +178,16 @@ def _operate(at: At, topology: Topology) -> Operate:
     return Operate(given["f"].choice(OPERATIONS), given["key"].text(), via)
 
 
-def _bare(make: Callable[[], Action]) -> Callable[[At, Topology], Action]:
-    def read(at: At, _topology: Topology) -> Action:
-        at.fields(("do",))
-        return make()
-
-    return read
+def _finish(at: At, _topology: Topology) -> Finish:
+    at.fields(("do",))
+    return Finish()
 
 
 _READERS: Mapping[str, Callable[[At, Topology], Action]] = {
     "inject": _inject,
     "heal": _heal,
-    "next": _bare(Next),
-    "finish": _bare(Finish),
+    "next": _next,
+    "finish": _finish,
     "crash": _crash,
     "wait": _wait,
     "operate": _operate,

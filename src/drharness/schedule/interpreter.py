@@ -17,6 +17,7 @@ from drharness.kernel import clock
 from drharness.procedures import Run, StepResult
 from drharness.schedule import encoding, reach, rest
 from drharness.schedule.actions import (
+    MOST_STEPS,
     Action,
     Crash,
     Finish,
@@ -79,8 +80,8 @@ class _Player:
         self._do: Mapping[type[Action], Callable[..., tuple[str, str, str]]] = {
             Inject: self._inject,
             Heal: self._heal,
-            Next: lambda _: self._steps(one=True),
-            Finish: lambda _: self._steps(one=False),
+            Next: lambda action: self._steps(action.steps),
+            Finish: lambda _: self._steps(MOST_STEPS),
             Crash: self._crash,
             Wait: self._wait,
             Operate: self._operate,
@@ -132,10 +133,12 @@ class _Player:
 
     # -- the procedure ---------------------------------------------------------------------
 
-    def _steps(self, *, one: bool) -> tuple[str, str, str]:
+    def _steps(self, count: int) -> tuple[str, str, str]:
         run = self._due_run()
         result = self._next(run)
-        while not (one or run.done):
+        for _ in range(count - 1):
+            if run.done:
+                break
             result = self._next(run)
         return result.type, result.text, result.id
 

@@ -24,7 +24,7 @@ from drharness.topology import Topology
 
 T = TypeVar("T")
 Try = Callable[[Schedule], Trial]
-BATCH = 50
+_DULL = 1000  # schedules drawn that had been drawn before, until there seem to be no others
 MOST_EXAMPLES = 1_000_000
 
 
@@ -77,12 +77,16 @@ class Example:
         return Verdict.UNKNOWN if self.trial is None else self.trial.status
 
 
-def drawn(strategy: SearchStrategy[T], *, seed: int, count: int) -> list[T]:
-    """Values of a strategy, the simplest among the first, at most ``count``; nothing is tried."""
+def drawn(strategy: SearchStrategy[T], *, seed: int | str) -> T:
+    """A value of a strategy; nothing is tried.
+
+    Hypothesis begins with the simplest one; the one after it is a random one. Those that it would
+    draw next are mutants of that, which look for what two equal values do.
+    """
     found: list[T] = []
 
     @hypothesis.settings(
-        max_examples=count,
+        max_examples=2,
         phases=[Phase.generate],
         database=None,
         deadline=None,
@@ -94,25 +98,20 @@ def drawn(strategy: SearchStrategy[T], *, seed: int, count: int) -> list[T]:
         found.append(value)
 
     collect()
-    return found[:count]
+    return found[-1]
 
 
 def generated(hunt: Hunt) -> Iterator[Schedule]:
-    """The schedules of a hunt, none of them twice."""
+    """The schedules of a hunt, none of them twice; each depends on the seed and its number only."""
     seen: set[str] = set()
-    batch, idle = 0, 0
-    while len(seen) < hunt.examples and idle < 3:
-        before = len(seen)
-        # Few at a time would be the simplest ones over and over.
-        for schedule in drawn(hunt.strategy, seed=hunt.seed + batch, count=BATCH):
-            text = schedule.to_json()
-            if text not in seen:
-                seen.add(text)
-                yield schedule
-                if len(seen) == hunt.examples:
-                    return
-        batch += 1
-        idle = idle + 1 if len(seen) == before else 0
+    number = 0
+    while len(seen) < hunt.examples and number < len(seen) + _DULL:
+        number += 1
+        schedule = drawn(hunt.strategy, seed=f"{hunt.seed}/{number}")
+        text = schedule.to_json()
+        if text not in seen:
+            seen.add(text)
+            yield schedule
 
 
 def examples(hunt: Hunt, attempt: Try) -> Iterator[Example]:

@@ -7,9 +7,10 @@ faults from a list, so that what was found can be told, and made smaller by leav
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import SearchStrategy
 
 from drharness.faults.model import Fault
 from drharness.kernel import validate
@@ -35,6 +36,7 @@ from drharness.topology import Topology
 MOST_FAULTS = 3  # most real failures need no more, and each costs time
 MOST_SLIPS = 2
 _KEYS = ("shared/1", "shared/2")
+_STEPS = 6  # at a time; the longest procedure has eight, and one that is finished has all
 _CALLS = (0, 0, 1, 2, 3, 5)  # 0: between two steps
 _DELAYS = (0.3, 1.0)
 # How often each kind of action is drawn, the simplest first.
@@ -50,7 +52,7 @@ def actions(
     :param kinds: names of actions, one as often as it is drawn more than others
     """
     of: dict[str, SearchStrategy[Action]] = {
-        "next": st.just(Next()),
+        "next": st.integers(1, _STEPS).map(Next),
         "inject": st.sampled_from(list(faults)).map(Inject),
         "heal": st.sampled_from([None, 1, 2, 3]).map(Heal),
         "wait": st.sampled_from(WAITS[:3]).map(Wait),
@@ -88,16 +90,14 @@ def _apart(found: list[Slip]) -> tuple[Slip, ...]:
     return tuple(out)
 
 
-@st.composite
 def schedules(
-    draw: DrawFn,
     procedure: str = "full-failover",
     *,
     slips: bool = False,
     topology: Topology | None = None,
     faults: Sequence[Fault] = FAULTS,
     most: int = 6,
-) -> Schedule:
+) -> SearchStrategy[Schedule]:
     """A schedule: mostly the day that the procedure is for, and other things around its steps.
 
     :param procedure: its name; it moves what is active to the second region
@@ -108,32 +108,55 @@ def schedules(
     """
     topology = Topology.guide() if topology is None else topology
     validate.choice("procedure", procedure, BY_NAME)
-    disaster = draw(st.sampled_from([*DISASTERS.get(procedure, ()), None]))
-    body = draw(st.lists(actions(faults=faults), min_size=1, max_size=max(1, most - 2)))
-    if disaster is not None:
-        body.insert(draw(st.integers(0, min(2, len(body)))), Inject(disaster))
-    if draw(st.booleans()):
-        body.append(Finish())
-    slipped = draw(_slips(procedure)) if slips else ()
-    use = ProcedureUse(procedure, topology.regions[1], slips=slipped)
-    return Schedule(tidy(body), use, topology)
+    return st.builds(
+        partial(_schedule, procedure, topology),
+        disaster=st.sampled_from([*DISASTERS.get(procedure, ()), None]),
+        at=st.integers(0, 2),
+        body=st.lists(actions(faults=faults), min_size=1, max_size=max(1, most - 2)),
+        finishes=st.booleans(),
+        slipped=_slips(procedure) if slips else st.just(()),
+    )
 
 
 _slips = slips
 
 
+def _schedule(
+    procedure: str,
+    topology: Topology,
+    *,
+    disaster: Fault | None,
+    at: int,
+    body: list[Action],
+    finishes: bool,
+    slipped: tuple[Slip, ...],
+) -> Schedule:
+    happens = list(body)
+    if disaster is not None:
+        happens.insert(min(at, len(body)), Inject(disaster))
+    if finishes:
+        happens.append(Finish())
+    use = ProcedureUse(procedure, topology.regions[1], slips=slipped)
+    return Schedule(tidy(happens), use, topology)
+
+
 def tidy(body: Sequence[Action]) -> tuple[Action, ...]:
-    """Without what says nothing: too many faults, one of them twice, heals of what comes later."""
+    """Without what says nothing: one fault twice or too many, heals of what is not broken."""
     out: list[Action] = []
     injected: list[Fault] = []
+    broken: set[int] = set()
     for action in body:
         if isinstance(action, Inject):
             if action.fault in injected or len(injected) == MOST_FAULTS:
                 continue
             injected.append(action.fault)
-        if isinstance(action, Heal) and (action.which or 1) > len(injected):
-            continue
-        if isinstance(action, Finish) and out and isinstance(out[-1], Finish):
+            broken.add(len(injected))
+        elif isinstance(action, Heal):
+            mended = broken if action.which is None else broken & {action.which}
+            if not mended:
+                continue
+            broken = broken - mended
+        elif isinstance(action, Finish) and out and isinstance(out[-1], Finish):
             continue
         out.append(action)
-    return tuple(out)
+    return tuple(out) or (Next(),)
