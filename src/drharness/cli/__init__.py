@@ -1,4 +1,4 @@
-"""The command line: ``drharness drill``, ``check`` and ``doctor``.
+"""The command line: ``drharness drill``, ``check``, ``hunt``, ``replay`` and more.
 
 This module stays small, so that an interruption is handled from the first milliseconds on.
 """
@@ -19,7 +19,7 @@ def main() -> None:
     INTERRUPTS.install()
     _open_streams()
     try:
-        from drharness.cli.app import run  # loads typer
+        from drharness.cli.commands import run  # loads typer
 
         run()
     except Interrupted:

@@ -26,6 +26,7 @@ Examples:
   drharness drill full-failover --fault regions-cut --replication async
   drharness drill full-failover --without fence --json result.json
   drharness check .drharness/20261122-203712-7f3a
+  drharness hunt --slips --time 5m
 
 \b
 Exit codes: 0 pass, 1 fail, 2 bad usage or not possible on this host,
@@ -46,7 +47,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-run = app
 
 
 def _show_version(wanted: bool) -> None:
@@ -193,7 +193,7 @@ def drill(
 ) -> None:
     """Deploy, put under traffic, break, run PROCEDURE and judge; live."""
     options = dict(locals())
-    _drills(_or_error(lambda: _planned(**options)), timeout_scale)
+    _drills(or_error(lambda: _planned(**options)), timeout_scale)
 
 
 def _planned(
@@ -238,7 +238,7 @@ def _drills(chosen: Drill, scale: float) -> NoReturn:
     from drharness.kernel import waiting
 
     waiting.set_scale(scale)
-    screen, errors = _screens(chosen.json)
+    screen, errors = screens(chosen.json)
     ended = []
     for number in range(1, chosen.runs + 1):
         screen.say(
@@ -282,11 +282,11 @@ def check(
         found = records.load(history)
         judgement = judge(found, budget=budget)
         code = records.EXIT_CODES[judgement.status]
-        _screens(json_file)[0].verdict(str(judgement))
+        screens(json_file)[0].verdict(str(judgement))
         _deliver(json_file, {**report.summary(found, judgement), "exit_code": code})
         return code
 
-    raise typer.Exit(_or_error(judged))
+    raise typer.Exit(or_error(judged))
 
 
 @app.command(short_help="Plant mistakes and see that each is found by name.")
@@ -308,7 +308,7 @@ def selftest(
 
         plan.check_rest(engine=engine, rate=None, runs=1, scale=1.0, json=json_file)
         chosen = command.selected(only or (), engine=engine, evidence=keep_evidence)
-        screen, errors = _screens(json_file)
+        screen, errors = screens(json_file)
         if show:
             for line in command.listing():
                 screen.say(line)
@@ -317,7 +317,7 @@ def selftest(
         _deliver(json_file, found)
         return code
 
-    raise typer.Exit(_or_error(tried))
+    raise typer.Exit(or_error(tried))
 
 
 @app.command(name="topology", short_help="Write what would be deployed as TOML.")
@@ -348,12 +348,12 @@ def doctor() -> None:
     def examined() -> int:
         from drharness.cli.doctor import examine
 
-        return examine(*_screens(""))
+        return examine(*screens(""))
 
-    raise typer.Exit(_or_error(examined))
+    raise typer.Exit(or_error(examined))
 
 
-def _screens(wanted: str) -> tuple[Screen, Screen]:
+def screens(wanted: str) -> tuple[Screen, Screen]:
     """For results and for errors; with the JSON on standard output all else goes to the other."""
     from drharness.cli.screen import Screen
 
@@ -371,7 +371,7 @@ def _deliver(wanted: str, found: dict[str, Any]) -> None:
             raise typer.Exit(3) from error
 
 
-def _or_error(action: Callable[[], T]) -> T:
+def or_error(action: Callable[[], T]) -> T:
     """Its result, or the error as text and the exit code that says what kind it is."""
     try:
         return action()

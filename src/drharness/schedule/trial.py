@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from drharness.deployment import Deployment, deploy
 from drharness.kernel import clock
 from drharness.schedule.interpreter import play
 from drharness.schedule.outcome import Acted, Play
+from drharness.schedule.reading import At
 from drharness.schedule.schedule import Schedule
 from drharness.topology import Topology
 
 FILE = "schedule.json"
+_MOST_ACTIONS = 10_000
 Lease = Callable[[Topology], AbstractContextManager[Deployment]]
 
 
@@ -89,6 +91,34 @@ def write(schedule: Schedule, run: Path, *, found: dict[str, Any] | None = None)
         text = f'{text.rstrip().removesuffix("}").rstrip()},\n "found": {json.dumps(found)}\n}}\n'
     path.write_text(text, encoding="utf-8")
     return path
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a schedule when it was written down; all empty if nobody said.
+
+    :ivar failed: ids of the invariants that failed; ``skipped``: numbers of the actions that could
+        not be done
+    """
+
+    status: str = ""
+    failed: tuple[str, ...] = ()
+    skipped: tuple[int, ...] = ()
+
+
+def found_in(text: str, file: str) -> Found:
+    """What a schedule's file says came of it.
+
+    :raises UsageError: names the file, the place in it, the value and what was expected
+    """
+    top = At.document(text, file)
+    if not isinstance(top.value, dict) or "found" not in top.value:
+        return Found()
+    given = At(top.value["found"], file, "found").fields([f.name for f in fields(Found)])
+    status = given["status"].text() if "status" in given else ""
+    failed = tuple(i.text() for i in given["failed"].items()) if "failed" in given else ()
+    skipped = given["skipped"].items() if "skipped" in given else []
+    return Found(status, failed, tuple(i.whole(1, _MOST_ACTIONS) for i in skipped))
 
 
 def _found(trial: Trial) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
+from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from drharness.checks.verdict import Verdict
-from drharness.errors import DrHarnessError
+from drharness.errors import DrHarnessError, Unsupported, UsageError
 from drharness.kernel import clock, validate
 from drharness.schedule.schedule import Schedule
 from drharness.schedule.trial import Trial
@@ -24,6 +25,7 @@ from drharness.topology import Topology
 
 T = TypeVar("T")
 Try = Callable[[Schedule], Trial]
+_WAYS = 2**32
 _DULL = 1000  # schedules drawn that had been drawn before, until there seem to be no others
 MOST_EXAMPLES = 1_000_000
 
@@ -80,8 +82,9 @@ class Example:
 def drawn(strategy: SearchStrategy[T], *, seed: int | str) -> T:
     """A value of a strategy; nothing is tried.
 
-    Hypothesis begins with the simplest one; the one after it is a random one. Those that it would
-    draw next are mutants of that, which look for what two equal values do.
+    Hypothesis begins with the simplest one; the one after it is a random one that takes another
+    way from its first choice on, which is why that is made to mean nothing. Those that it would
+    draw next are mutants of it, which look for what two equal values do.
     """
     found: list[T] = []
 
@@ -93,9 +96,9 @@ def drawn(strategy: SearchStrategy[T], *, seed: int | str) -> T:
         suppress_health_check=list(HealthCheck),
     )
     @hypothesis.seed(seed)
-    @hypothesis.given(strategy)
-    def collect(value: T) -> None:
-        found.append(value)
+    @hypothesis.given(st.tuples(st.integers(0, _WAYS), strategy))
+    def collect(value: tuple[int, T]) -> None:
+        found.append(value[1])
 
     collect()
     return found[-1]
@@ -117,7 +120,8 @@ def generated(hunt: Hunt) -> Iterator[Schedule]:
 def examples(hunt: Hunt, attempt: Try) -> Iterator[Example]:
     """Try one schedule after the other; who has seen enough stops asking.
 
-    :param attempt: tries a schedule; an error of it is the example's, and the hunt goes on
+    :param attempt: tries a schedule; an error of it is the example's, and the hunt goes on, unless
+        it is one of usage or of the host: that would be every example's
     """
     over = clock.Deadline(hunt.seconds) if hunt.seconds is not None else None
     for number, schedule in enumerate(generated(hunt), start=1):
@@ -128,5 +132,7 @@ def examples(hunt: Hunt, attempt: Try) -> Iterator[Example]:
         try:
             trial = attempt(schedule)
         except DrHarnessError as why:
+            if isinstance(why, UsageError | Unsupported):
+                raise
             error = f"{type(why).__name__}: {why}"
         yield Example(number, schedule, trial, error, begun.waited)
