@@ -58,7 +58,7 @@ def schedule(text: str, file: str, *, version: int) -> dict[str, Any]:
     known = ("version", "topology", "rate", "procedure", "actions", "found")
     top = At.document(text, file).fields(known, ("version", "actions"))
     if top["version"].value != version:
-        raise top["version"].wrong(f"{version}, the version this drharness reads,")
+        raise top["version"].wrong(f"{version}, the one version that there is")
     topology = _topology(top["topology"]) if "topology" in top else Topology.guide()
     found: dict[str, Any] = {"topology": topology}
     if "rate" in top and top["rate"].value is not None:
