@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from drharness.history import write
@@ -156,6 +157,21 @@ def _no_proof(events: list[Data]) -> None:
     next(d for d in events if d["kind"] == "fault" and d["type"] == "ok")["proof"] = {}
 
 
+def _tried(events: list[Data], *, passed_over: bool) -> None:
+    """A fault without effect, undone at once; as an action of a schedule it is passed over."""
+    after = next(i for i, d in enumerate(events) if d["kind"] == "fault") + 1
+    before = events[after - 1]
+    fault = {"f": "regions_cut", "args": {"one": "region1"}, "targets": ["region1", "region2"]}
+    act = {"kind": "act", "n": 2, "do": {"do": "inject", "fault": "regions-cut", "args": {}}}
+    told = [
+        {**act, "type": "invoke"},
+        {"kind": "fault", "type": "invoke", **fault},
+        {"kind": "fault", "type": "info", **fault},
+        {**act, "type": "skipped" if passed_over else "ok"},
+    ]
+    events[after:after] = [{"v": 1, "t": before["t"], **d} for d in told]
+
+
 def _miscounted(events: list[Data]) -> None:
     counters = next(d for d in events if d["kind"] == "traffic" and d["type"] == "stop")["counters"]
     for counted in counters.values():
@@ -246,6 +262,10 @@ PLANTED: Mapping[str, Planted] = {
         lambda: _edited(lambda e: _end_of_plan(e, "reconnect", "fail", "a proxy was limited")),
     ),
     "bad_v1_no_receipt": Planted("V1", True, lambda: _edited(_no_proof)),
+    "bad_v1_no_effect": Planted("V1", True, lambda: _edited(partial(_tried, passed_over=False))),
+    "near_v1_no_effect_passed_over": Planted(
+        "V1", False, lambda: _edited(partial(_tried, passed_over=True))
+    ),
     "bad_v1_few_writes_before": Planted("V1", True, lambda: good_drill(Plot(write_every=0.15))),
     "near_v1_enough_writes_before": Planted(
         "V1", False, lambda: good_drill(Plot(write_every=0.13))
