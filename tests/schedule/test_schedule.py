@@ -28,7 +28,7 @@ EVERYTHING = Schedule(
         Crash(2, sent=False),
         Heal(1),
         Wait(0.3),
-        Operate("write", "shared/1", "dormant"),
+        Operate("write", "board/1", "dormant"),
         Heal(),
         Finish(),
     ),

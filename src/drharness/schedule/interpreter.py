@@ -106,7 +106,7 @@ class _Player:
 
     def _inject(self, action: Inject) -> tuple[str, str, str]:
         fault = action.fault
-        why = reach.in_the_way(fault, self.operations) or self.guards.in_the_way(fault)
+        why = self.guards.in_the_way(fault) or reach.in_the_way(fault, self.operations)
         self.guards.expect()
         if why:
             raise Skipped(why)

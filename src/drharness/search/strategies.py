@@ -35,7 +35,7 @@ from drharness.topology import Topology
 
 MOST_FAULTS = 3  # most real failures need no more, and each costs time
 MOST_SLIPS = 2
-_KEYS = ("shared/1", "shared/2")
+_KEYS = ("board/1", "board/2")
 _STEPS = 6  # at a time; the longest procedure has eight, and one that is finished has all
 _CALLS = (0, 0, 1, 2, 3, 5)  # 0: between two steps
 _DELAYS = (0.3, 1.0)
