@@ -162,7 +162,7 @@ def _tried(events: list[Data], *, passed_over: bool) -> None:
     after = next(i for i, d in enumerate(events) if d["kind"] == "fault") + 1
     before = events[after - 1]
     fault = {"f": "regions_cut", "args": {"one": "region1"}, "targets": ["region1", "region2"]}
-    act = {"kind": "act", "n": 2, "do": {"do": "inject", "fault": "regions-cut", "args": {}}}
+    act: Data = {"kind": "act", "n": 2, "do": {"do": "inject", "fault": "regions-cut", "args": {}}}
     told = [
         {**act, "type": "invoke"},
         {"kind": "fault", "type": "invoke", **fault},

@@ -30,6 +30,7 @@ def carry_out(file: Path, times: int, place: Place, screen: Screen, errors: Scre
     schedule = Schedule.load(file)
     found = found_in(file.read_text(encoding="utf-8"), str(file))
     screen.say(f"replay {file}")
+    screen.say(f"  {repr(schedule.procedure.procedure).removeprefix('procedures.')}")
     for number, action in enumerate(schedule.actions, start=1):
         screen.say(f"  {number}. {action}")
     screen.say()

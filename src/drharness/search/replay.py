@@ -54,7 +54,12 @@ def concluded(trials: Sequence[Trial], found: Found) -> Replayed:
                 return Replayed(Conclusion.NOT_APPLICABLE, f"action {act}")
     unjudged = [t for t in trials if t.status is not Verdict.PASS]
     if unjudged:
-        why = unjudged[0].play.settled.text or str(unjudged[0].judgement.findings[:1])
-        text = f"{unjudged[0].status} in {len(unjudged)} of {count}: {why}"
+        text = f"{unjudged[0].status} in {len(unjudged)} of {count}: {_why(unjudged[0])}"
         return Replayed(Conclusion.NOT_JUDGED, text)
     return Replayed(Conclusion.FIXED, f"{count} of {count} passed")
+
+
+def _why(trial: Trial) -> str:
+    """What kept a trial from being judged, in a line."""
+    said = [f"{f.invariant} {f.seen}" for f in trial.judgement.findings]
+    return [*said, trial.play.settled.text][0].partition("\n")[0]
