@@ -14,6 +14,7 @@ import pytest
 from drharness.checks.verdict import Judgement
 from drharness.deployment import deploy
 from drharness.faults import (
+    ComponentKilled,
     LinkCut,
     RegionDown,
     RegionsCut,
@@ -41,11 +42,13 @@ STORY: tuple[tuple[Action, str, str], ...] = (
     (Inject(VmFrozen(B)), "skipped", f"VmFrozen(target='{B}') is in force already"),
     (Inject(LinkCut(B, "dns")), "skipped", f"{B} is frozen: it cannot be asked"),
     (Inject(VmDown(B)), "ok", ""),
-    (Heal(1), "skipped", f"VmDown(target='{B}') came later and is in force on the same VM"),
     (Heal(2), "skipped", "number 2 was not injected"),
     (Heal(9), "skipped", "nothing was injected as number 9 yet"),
     (Heal(4), "ok", ""),
     (Heal(4), "skipped", "number 4 is healed already"),
+    (Inject(ComponentKilled("active.framework-b.lca")), "ok", ""),
+    (Inject(VmFrozen("active.framework-b")), "ok", ""),
+    (Heal(5), "skipped", "VmFrozen(target='active.framework-b') came later: who is frozen"),
     (Inject(StandbyCut()), "ok", ""),
     (Inject(LinkCut("active.dbms", "dormant.dbms", 5432)), "skipped", "its effect was not seen"),
     (Inject(RegionDown("region1")), "ok", ""),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from drharness.deployment.deployment import Deployment
 from drharness.errors import DrHarnessError, EngineLost
+from drharness.faults import ComponentFrozen, VmFrozen
 from drharness.faults.model import Fault
 
 
@@ -16,7 +17,7 @@ class Guarded(Protocol):
     healed: bool
 
     @property
-    def targets(self) -> object:
+    def targets(self) -> Sequence[str]:
         """Ids of what it touched."""
 
     def heal(self) -> None:
@@ -26,8 +27,7 @@ class Guarded(Protocol):
 class Guards:
     """What was injected, in order; an injection that was passed over has its number, too."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self._topology = deployment.topology
+    def __init__(self) -> None:
         self._guards: list[Guarded | None] = []
 
     def expect(self) -> None:
@@ -58,10 +58,11 @@ class Guards:
             return f"number {which} was not injected"
         if guard.healed:
             return f"number {which} is healed already"
-        mine = self._vms(guard)
+        mine = _vms(guard)
         for later in self._guards[which:]:
-            if later is not None and not later.healed and mine & self._vms(later):
-                return f"{later.fault!r} came later and is in force on the same VM"
+            stops = later is not None and isinstance(later.fault, VmFrozen | ComponentFrozen)
+            if later is not None and stops and not later.healed and mine & _vms(later):
+                return f"{later.fault!r} came later: who is frozen cannot say that all is well"
         return ""
 
     def heal(self, which: int) -> str:
@@ -80,17 +81,10 @@ class Guards:
                 return ""
         return "; ".join(left)
 
-    def _vms(self, guard: Guarded) -> set[str]:
-        """Ids of the VMs that a fault touched."""
-        found: set[str] = set()
-        named = guard.targets if isinstance(guard.targets, tuple) else ()
-        whole = {vm.region for vm in self._topology.vms if vm.id in named}
-        for name in named:
-            if name in self._topology.regions:
-                found |= {v.id for v in self._topology.vms_of(name)} if name not in whole else set()
-            else:
-                found.add(name.partition(".")[0])
-        return found
+
+def _vms(guard: Guarded) -> set[str]:
+    """Ids of the VMs that a fault touched (and of regions)."""
+    return {name.partition(".")[0] for name in guard.targets}
 
 
 def _heal(guard: Guarded) -> str:

@@ -71,7 +71,7 @@ class _Player:
         self.deployment = deployment
         self.operations = deployment.operations
         self.procedure = schedule.procedure.procedure
-        self.guards = Guards(deployment)
+        self.guards = Guards()
         self.run: Run | None = None
         self.runs: list[Ended] = []
         self._broken_since = False

@@ -141,7 +141,7 @@ def _schedule(
 
 
 def tidy(body: Sequence[Action]) -> tuple[Action, ...]:
-    """Without what says nothing: one fault twice or too many, heals of what is not broken."""
+    """Without what says nothing: one fault twice or too many, heals and deaths of nothing."""
     out: list[Action] = []
     injected: list[Fault] = []
     broken: set[int] = set()
@@ -158,5 +158,9 @@ def tidy(body: Sequence[Action]) -> tuple[Action, ...]:
             broken = broken - mended
         elif isinstance(action, Finish) and out and isinstance(out[-1], Finish):
             continue
+        elif action in (Crash(), Crash(0, sent=False)):
+            action = Crash()
+            if not any(isinstance(one, Next) for one in out):
+                continue  # no procedure is under way
         out.append(action)
     return tuple(out) or (Next(),)
