@@ -211,7 +211,7 @@ class _Player:
         begun = clock.now_ns()
         unhealed = self.guards.heal_all()
         last = self._finish()
-        shut = rest.behind_boot_rules(self.deployment, self._opened)
+        shut = self._shut()
         texts = [unhealed, rest.service(self.deployment, shut=shut)]
         # A refusal is right where the system works as it is.
         if last.status != "ok" and (shut or last.status != "refused"):
@@ -225,12 +225,16 @@ class _Player:
         """Run the procedure until it succeeds, if it was begun and is not done."""
         if self.run is None:
             return Ended("ok")
-        shut = rest.behind_boot_rules(self.deployment, self._opened)
-        if self.run.done and self.runs[-1].status == "ok" and not shut:
+        if self.run.done and self.runs[-1].status == "ok" and not self._shut():
             return self.runs[-1]
-        return rest.until_done(self._run_out, self.deployment)
+        patience = self.deployment.topology.profile.rto_bound
+        return rest.until_done(self._run_out, needed=self._shut, patience=patience)
+
+    def _shut(self) -> bool:
+        return rest.behind_boot_rules(self.deployment, self._opened)
 
     def _run_out(self) -> Ended:
+        self.operations.check_engine()
         run = self._begin() if self.run is None or self.run.done else self.run
         while not run.done:
             self._next(run)

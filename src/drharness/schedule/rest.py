@@ -18,19 +18,23 @@ _PAUSE_S = 0.3  # an operator looks and tries again: a standby that was away nee
 _AGAIN = 8  # acknowledged writes through each region by which they go on again
 
 
-def until_done(once: Callable[[], Ended], deployment: Deployment) -> Ended:
+def until_done(once: Callable[[], Ended], *, needed: Callable[[], bool], patience: float) -> Ended:
     """Run a procedure until it succeeds, or refuses twice for the same reason, or too often.
 
     :param once: runs it to its end
+    :param needed: whether nothing else lets writes in: then a refusal is tried again as long as
+        ``patience`` (s), for its reason may pass (who has lost a database is late to know)
     """
-    last = once()
-    for _ in range(_RUNS - 1):
-        if last.status == "ok":
+    trying = clock.Deadline(patience)
+    last, runs = once(), 1
+    while last.status != "ok":
+        refused = last.status == "refused"
+        if runs >= _RUNS and not (refused and not trying.passed and needed()):
             break
-        deployment.operations.check_engine()
         hold(_PAUSE_S)
-        before, last = last, once()
-        if last.status == before.status == "refused" and _words(last) == _words(before):
+        before, last, runs = last, once(), runs + 1
+        same = last.status == before.status == "refused" and _words(last) == _words(before)
+        if same and not needed():
             break
     return last
 
