@@ -19,6 +19,7 @@ from tests.checks.story import (
     NEW,
     OLD,
     PROXY,
+    STEPS,
     Data,
     Plot,
     Story,
@@ -26,6 +27,7 @@ from tests.checks.story import (
     finish,
     good_drill,
     ns,
+    renumbered,
     steps_of,
 )
 
@@ -157,6 +159,27 @@ def _no_proof(events: list[Data]) -> None:
     next(d for d in events if d["kind"] == "fault" and d["type"] == "ok")["proof"] = {}
 
 
+def cut_short(events: list[Data], *steps: str) -> None:
+    """Another procedure was begun first, its controller died within the last of these steps, and
+    run again it refuses: it is not what the day asks for."""
+    plan = {"procedure": "framework_failover", "to": "region2", "steps": list(STEPS)}
+    said: list[tuple[float, Data]] = [(1.62, {"kind": "plan", "type": "invoke", "plan": 7, **plan})]
+    for n, step in enumerate(steps):
+        it = {"kind": "step", "plan": 7, "id": step, "target": "region2"}
+        said.append((1.63 + n / 100, {**it, "type": "invoke"}))
+        if step != steps[-1]:
+            said.append((1.635 + n / 100, {**it, "type": "ok"}))
+    again = {"kind": "step", "plan": 8, "id": "preflight", "target": "region2"}
+    said += [
+        (1.7, {"kind": "plan", "type": "invoke", "plan": 8, **plan}),
+        (1.71, {**again, "type": "invoke"}),
+        (1.72, {**again, "type": "refused", "text": "it is not down"}),
+        (1.73, {"kind": "plan", "type": "refused", "plan": 8, **plan}),
+    ]
+    events += [{"v": 1, "t": ns(t), **data} for t, data in said]
+    events[:] = renumbered(events)
+
+
 def _tried(events: list[Data], *, passed_over: bool) -> None:
     """A fault without effect, undone at once; as an action of a schedule it is passed over."""
     after = next(i for i, d in enumerate(events) if d["kind"] == "fault") + 1
@@ -256,6 +279,9 @@ PLANTED: Mapping[str, Planted] = {
         "P1", True, lambda: _edited(lambda e: _without_step(e, "flush"))
     ),
     "near_p1_fence_repeated": Planted("P1", False, lambda: _drill(_repeated_fence)),
+    "near_p1_cut_short_and_refused": Planted(
+        "P1", False, lambda: _edited(lambda e: cut_short(e, "preflight"))
+    ),
     "bad_p1_step_failed": Planted(
         "P1",
         True,
