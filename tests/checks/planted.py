@@ -163,18 +163,18 @@ def cut_short(events: list[Data], *steps: str) -> None:
     """Another procedure was begun first, its controller died within the last of these steps, and
     run again it refuses: it is not what the day asks for."""
     plan = {"procedure": "framework_failover", "to": "region2", "steps": list(STEPS)}
-    said: list[tuple[float, Data]] = [(1.62, {"kind": "plan", "type": "invoke", "plan": 7, **plan})]
+    said: list[tuple[float, Data]] = [(1.62, {"kind": "plan", "type": "invoke", "plan": -1, **plan})]
     for n, step in enumerate(steps):
-        it = {"kind": "step", "plan": 7, "id": step, "target": "region2"}
+        it = {"kind": "step", "plan": -1, "id": step, "target": "region2"}
         said.append((1.63 + n / 100, {**it, "type": "invoke"}))
         if step != steps[-1]:
             said.append((1.635 + n / 100, {**it, "type": "ok"}))
-    again = {"kind": "step", "plan": 8, "id": "preflight", "target": "region2"}
+    again = {"kind": "step", "plan": 0, "id": "preflight", "target": "region2"}
     said += [
-        (1.7, {"kind": "plan", "type": "invoke", "plan": 8, **plan}),
+        (1.7, {"kind": "plan", "type": "invoke", "plan": 0, **plan}),
         (1.71, {**again, "type": "invoke"}),
         (1.72, {**again, "type": "refused", "text": "it is not down"}),
-        (1.73, {"kind": "plan", "type": "refused", "plan": 8, **plan}),
+        (1.73, {"kind": "plan", "type": "refused", "plan": 0, **plan}),
     ]
     events += [{"v": 1, "t": ns(t), **data} for t, data in said]
     events[:] = renumbered(events)
