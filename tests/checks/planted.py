@@ -163,7 +163,9 @@ def cut_short(events: list[Data], *steps: str) -> None:
     """Another procedure was begun first, its controller died within the last of these steps, and
     run again it refuses: it is not what the day asks for."""
     plan = {"procedure": "framework_failover", "to": "region2", "steps": list(STEPS)}
-    said: list[tuple[float, Data]] = [(1.62, {"kind": "plan", "type": "invoke", "plan": -1, **plan})]
+    said: list[tuple[float, Data]] = [
+        (1.62, {"kind": "plan", "type": "invoke", "plan": -1, **plan})
+    ]
     for n, step in enumerate(steps):
         it = {"kind": "step", "plan": -1, "id": step, "target": "region2"}
         said.append((1.63 + n / 100, {**it, "type": "invoke"}))
