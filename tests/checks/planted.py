@@ -159,6 +159,20 @@ def _no_proof(events: list[Data]) -> None:
     next(d for d in events if d["kind"] == "fault" and d["type"] == "ok")["proof"] = {}
 
 
+def _shaken_before(events: list[Data]) -> None:
+    """The Framework was gone for a moment; before anybody had recovered, the whole region goes."""
+    targets = ["region1-framework-p", "region1-framework-b"]
+    fault = {"f": "vm_down", "args": {"target": "active.framework"}, "targets": targets}
+    proof = {"probe": "tcp 4999", "before": "ok", "after": "timeout"}
+    said: list[tuple[float, Data]] = [
+        (1.43, {"type": "invoke"}),
+        (1.44, {"type": "ok", "proof": proof}),
+        (1.47, {"type": "heal"}),
+    ]
+    events += [{"v": 1, "t": ns(t), "kind": "fault", **fault, **how} for t, how in said]
+    events[:] = renumbered(events)
+
+
 def cut_short(events: list[Data], *steps: str) -> None:
     """Another procedure was begun first, its controller died within the last of these steps, and
     run again it refuses: it is not what the day asks for."""
@@ -281,6 +295,7 @@ PLANTED: Mapping[str, Planted] = {
         "P1", True, lambda: _edited(lambda e: _without_step(e, "flush"))
     ),
     "near_p1_fence_repeated": Planted("P1", False, lambda: _drill(_repeated_fence)),
+    "near_l1_overtaken_by_the_next_fault": Planted("L1", False, lambda: _edited(_shaken_before)),
     "near_p1_cut_short_and_refused": Planted(
         "P1", False, lambda: _edited(lambda e: cut_short(e, "preflight"))
     ),

@@ -29,8 +29,14 @@ def test_a_procedure_that_succeeds_is_run_once() -> None:
     assert len(seen) == 1
 
 
-def test_one_that_fails_is_tried_five_times() -> None:
+def test_one_that_fails_three_times_for_the_same_reason_is_given_up() -> None:
     seen, once = counted([FAILED] * 9)
+    assert until_done(once, needed=lambda: True, patience=60.0) == FAILED
+    assert len(seen) == 3
+
+
+def test_one_that_fails_for_ever_new_reasons_is_tried_five_times() -> None:
+    seen, once = counted([FAILED, Ended("fail", "fence", "it answers")] * 5)
     assert until_done(once, needed=lambda: True, patience=60.0) == FAILED
     assert len(seen) == 5
 
@@ -47,4 +53,4 @@ def test_a_refusal_is_tried_for_longer_where_nothing_else_lets_writes_in() -> No
     assert len(seen) == 8
     seen, once = counted([DOWN] * 9)
     assert until_done(once, needed=lambda: True, patience=0.0) == DOWN
-    assert len(seen) == 5
+    assert len(seen) == 2

@@ -338,7 +338,7 @@ def write_topology(
         typer.echo(plan.topology_of(topology, ttl=ttl, **options).as_toml(), nl=False)
         return 0
 
-    raise typer.Exit(_or_error(written))
+    raise typer.Exit(or_error(written))
 
 
 @app.command(short_help="Say whether deployments can run here, or the way out.")

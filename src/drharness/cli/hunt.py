@@ -111,9 +111,8 @@ def _show(example: Example, screen: Screen) -> None:
     mark = {Verdict.PASS: "ok", Verdict.FAIL: "FAIL"}.get(example.status, "--")
     failed = " ".join(example.trial.failed) if example.trial else ""
     verdict = failed or ("" if mark == "ok" else str(example.status))
-    told = "; ".join(str(a) for a in example.schedule.actions)
-    slips = [f"{s.kind} {s.step}" for s in example.schedule.procedure.slips]
-    line = "; ".join([*slips, told])
+    schedule = example.schedule
+    line = "; ".join(str(it) for it in (*schedule.procedure.slips, *schedule.actions))
     screen.mark(mark, f"{example.number:>4}  {verdict:<8}", line, example.seconds)
     if example.error:
         screen.say(f"       {example.error.splitlines()[0]}")

@@ -34,7 +34,11 @@ class Slip:
         if bool(self.other) != (self.kind == "swapped"):
             raise UsageError(f"other: expected a step if, and only if, kind is 'swapped': {self}.")
         if self.seconds and self.kind != "delayed":
-            raise UsageError(f"seconds: expected only if kind is 'delayed': {self}.")
+            raise UsageError(f"seconds: expected only if kind is 'delayed': {self!r}.")
+
+    def __str__(self) -> str:
+        more = [self.other] if self.other else [f"{self.seconds:g} s"] if self.seconds else []
+        return " ".join([self.kind, self.step, *more])
 
     def of(self, procedure: Procedure) -> Procedure:
         """The procedure with this slip.

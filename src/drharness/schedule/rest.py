@@ -14,28 +14,29 @@ from drharness.kernel.waiting import wait_until
 from drharness.schedule.outcome import Ended
 
 _RUNS = 5
+_ALIKE = {"refused": 2, "fail": 3}  # ends for the same reason by which there is no hope
 _PAUSE_S = 0.3  # an operator looks and tries again: a standby that was away needs a moment
 _AGAIN = 8  # acknowledged writes through each region by which they go on again
 
 
 def until_done(once: Callable[[], Ended], *, needed: Callable[[], bool], patience: float) -> Ended:
-    """Run a procedure until it succeeds, or refuses twice for the same reason, or too often.
+    """Run a procedure until it succeeds; or refuses twice, or fails three times, for one reason.
 
     :param once: runs it to its end
     :param needed: whether nothing else lets writes in: then a refusal is tried again as long as
         ``patience`` (s), for its reason may pass (who has lost a database is late to know)
     """
     trying = clock.Deadline(patience)
-    last, runs = once(), 1
+    last, runs, alike = once(), 1, 1
     while last.status != "ok":
         refused = last.status == "refused"
-        if runs >= _RUNS and not (refused and not trying.passed and needed()):
+        waits = refused and not trying.passed and needed()
+        enough = _ALIKE["refused" if refused else "fail"]
+        if not waits and (runs >= _RUNS or alike >= enough):
             break
         hold(_PAUSE_S)
         before, last, runs = last, once(), runs + 1
-        same = last.status == before.status == "refused" and _words(last) == _words(before)
-        if same and not needed():
-            break
+        alike = alike + 1 if _words(last) == _words(before) else 1
     return last
 
 
@@ -47,7 +48,7 @@ def hold(seconds: float) -> None:
 
 def _words(ended: Ended) -> str:
     """What was said, without its figures, which differ from try to try."""
-    return re.sub(r"[\d./]+", "", f"{ended.step} {ended.text}")
+    return re.sub(r"[\d./]+", "", f"{ended.status} {ended.step} {ended.text}")
 
 
 def behind_boot_rules(deployment: Deployment, opened: int) -> bool:

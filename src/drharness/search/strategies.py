@@ -134,7 +134,8 @@ def _schedule(
     happens = list(body)
     if disaster is not None:
         happens.insert(min(at, len(body)), Inject(disaster))
-    if finishes:
+    taken = any(isinstance(action, Next | Finish | Crash) for action in happens)
+    if finishes or (slipped and not taken):  # an operator who does nothing cannot slip
         happens.append(Finish())
     use = ProcedureUse(procedure, topology.regions[1], slips=slipped)
     return Schedule(tidy(happens), use, topology)
