@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from drharness.history import write
@@ -18,6 +19,7 @@ from tests.checks.story import (
     NEW,
     OLD,
     PROXY,
+    STEPS,
     Data,
     Plot,
     Story,
@@ -25,6 +27,7 @@ from tests.checks.story import (
     finish,
     good_drill,
     ns,
+    renumbered,
     steps_of,
 )
 
@@ -156,6 +159,58 @@ def _no_proof(events: list[Data]) -> None:
     next(d for d in events if d["kind"] == "fault" and d["type"] == "ok")["proof"] = {}
 
 
+def _shaken_before(events: list[Data]) -> None:
+    """The Framework was gone for a moment; before anybody had recovered, the whole region goes."""
+    targets = ["region1-framework-p", "region1-framework-b"]
+    fault = {"f": "vm_down", "args": {"target": "active.framework"}, "targets": targets}
+    proof = {"probe": "tcp 4999", "before": "ok", "after": "timeout"}
+    said: list[tuple[float, Data]] = [
+        (1.43, {"type": "invoke"}),
+        (1.44, {"type": "ok", "proof": proof}),
+        (1.47, {"type": "heal"}),
+    ]
+    events += [{"v": 1, "t": ns(t), "kind": "fault", **fault, **how} for t, how in said]
+    events[:] = renumbered(events)
+
+
+def cut_short(events: list[Data], *steps: str) -> None:
+    """Another procedure was begun first, its controller died within the last of these steps, and
+    run again it refuses: it is not what the day asks for."""
+    plan = {"procedure": "framework_failover", "to": "region2", "steps": list(STEPS)}
+    said: list[tuple[float, Data]] = [
+        (1.62, {"kind": "plan", "type": "invoke", "plan": -1, **plan})
+    ]
+    for n, step in enumerate(steps):
+        it = {"kind": "step", "plan": -1, "id": step, "target": "region2"}
+        said.append((1.63 + n / 100, {**it, "type": "invoke"}))
+        if step != steps[-1]:
+            said.append((1.635 + n / 100, {**it, "type": "ok"}))
+    again = {"kind": "step", "plan": 0, "id": "preflight", "target": "region2"}
+    said += [
+        (1.7, {"kind": "plan", "type": "invoke", "plan": 0, **plan}),
+        (1.71, {**again, "type": "invoke"}),
+        (1.72, {**again, "type": "refused", "text": "it is not down"}),
+        (1.73, {"kind": "plan", "type": "refused", "plan": 0, **plan}),
+    ]
+    events += [{"v": 1, "t": ns(t), **data} for t, data in said]
+    events[:] = renumbered(events)
+
+
+def _tried(events: list[Data], *, passed_over: bool) -> None:
+    """A fault without effect, undone at once; as an action of a schedule it is passed over."""
+    after = next(i for i, d in enumerate(events) if d["kind"] == "fault") + 1
+    before = events[after - 1]
+    fault = {"f": "regions_cut", "args": {"one": "region1"}, "targets": ["region1", "region2"]}
+    act: Data = {"kind": "act", "n": 2, "do": {"do": "inject", "fault": "regions-cut", "args": {}}}
+    told = [
+        {**act, "type": "invoke"},
+        {"kind": "fault", "type": "invoke", **fault},
+        {"kind": "fault", "type": "info", **fault},
+        {**act, "type": "skipped" if passed_over else "ok"},
+    ]
+    events[after:after] = [{"v": 1, "t": before["t"], **d} for d in told]
+
+
 def _miscounted(events: list[Data]) -> None:
     counters = next(d for d in events if d["kind"] == "traffic" and d["type"] == "stop")["counters"]
     for counted in counters.values():
@@ -240,12 +295,20 @@ PLANTED: Mapping[str, Planted] = {
         "P1", True, lambda: _edited(lambda e: _without_step(e, "flush"))
     ),
     "near_p1_fence_repeated": Planted("P1", False, lambda: _drill(_repeated_fence)),
+    "near_l1_overtaken_by_the_next_fault": Planted("L1", False, lambda: _edited(_shaken_before)),
+    "near_p1_cut_short_and_refused": Planted(
+        "P1", False, lambda: _edited(lambda e: cut_short(e, "preflight"))
+    ),
     "bad_p1_step_failed": Planted(
         "P1",
         True,
         lambda: _edited(lambda e: _end_of_plan(e, "reconnect", "fail", "a proxy was limited")),
     ),
     "bad_v1_no_receipt": Planted("V1", True, lambda: _edited(_no_proof)),
+    "bad_v1_no_effect": Planted("V1", True, lambda: _edited(partial(_tried, passed_over=False))),
+    "near_v1_no_effect_passed_over": Planted(
+        "V1", False, lambda: _edited(partial(_tried, passed_over=True))
+    ),
     "bad_v1_few_writes_before": Planted("V1", True, lambda: good_drill(Plot(write_every=0.15))),
     "near_v1_enough_writes_before": Planted(
         "V1", False, lambda: good_drill(Plot(write_every=0.13))

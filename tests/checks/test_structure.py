@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from drharness.checks import Verdict, judge
+from tests.checks.planted import cut_short
 from tests.checks.story import (
     STEPS,
     Data,
@@ -77,6 +78,14 @@ def test_a_procedure_without_end_is_unknown() -> None:
     events = [e for e in good_drill() if not (e["kind"] == "plan" and e["type"] == "ok")]
     (finding,) = result_of(events, "P1").findings
     assert finding.verdict is Verdict.UNKNOWN
+
+
+def test_a_run_cut_short_once_it_had_changed_something_has_to_be_done() -> None:
+    events = good_drill()
+    cut_short(events, "preflight", "fence")
+    result = result_of(events, "P1")
+    assert result.verdict is Verdict.UNKNOWN
+    assert result.findings[0].seen == "the history has no end of it at step fence: no text"
 
 
 def test_a_procedure_of_another_name_needs_what_it_set_out_to_do() -> None:

@@ -83,10 +83,10 @@ class Started:
 
 
 def start(directory: Path, *args: str | Path) -> Started:
-    """Start a command that hears every signal, also where this process's starter ignores some."""
+    """Start a command."""
     path = directory / "output"
     with path.open("wb") as file:
-        argv = ["env", "--default-signal=INT,HUP,TERM", *COMMAND, *map(str, args)]
+        argv = [*COMMAND, *map(str, args)]
         return Started(proc.popen(argv, env=environment(), stderr=file.fileno()), path)
 
 

@@ -57,6 +57,17 @@ def test_a_killed_component_whose_vm_went_off_is_not_waited_for(whole: Deploymen
 
 
 @pytest.mark.slow
+def test_a_killed_component_may_get_its_process_id_again_in_another_boot(whole: Deployment) -> None:
+    vm = "region1-framework-b"
+    whole.operations.reboot(vm, cause="test")
+    whole.operations.wait_component(f"{vm}.lca", "is up", {}, timeout=10.0)
+    guard = whole.inject(ComponentKilled(f"{vm}.lca"))
+    whole.operations.reboot(vm, cause="test")
+    guard.heal()
+    assert whole.operations.component_status(f"{vm}.lca")
+
+
+@pytest.mark.slow
 def test_a_frozen_component_answers_nothing_until_it_goes_on(whole: Deployment) -> None:
     target = "region1-application-b.csproxy"
     guard = whole.inject(ComponentFrozen(target))

@@ -67,7 +67,10 @@ def test_a_line_is_not_shaped_twice_alike(shared: Deployment) -> None:
         (Loss(share=30), "share: expected a number from 0.005 to 0.9, got 30"),
         (Rate(bits_per_s=1), r"bits_per_s: expected a number from 64000 to 2e\+07, got 1"),
         (Delay("region1", "region1"), "other: expected another region than one"),
-        (Loss("region1", "region3"), "other: expected one of region1, region2, got 'region3'"),
+        (
+            Loss("region1", "region3"),
+            "other: expected one of active, dormant, region1, region2, got 'region3'",
+        ),
     ],
     ids=repr,
 )

@@ -120,6 +120,25 @@ def test_a_database_that_the_framework_could_not_reach_is_refused(tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_database_is_not_replaced_while_a_master_cannot_say_what_it_believes(
+    tmp_path: Path,
+) -> None:
+    """Stopped where it was, it would go on as the master of a database that is no longer active."""
+    frozen = faults.ComponentFrozen("active.framework-p.configserver")
+    with deploy(evidence_dir=tmp_path) as d:
+        with d.traffic():
+            d.inject(DBMS)
+            with d.inject(frozen):
+                refused = d.run(ONLY_DBMS)
+            done = d.run(ONLY_DBMS)
+        verdict = d.judge()
+    assert (refused.status, refused.step) == ("refused", "preflight")
+    assert "region1-framework-p.configserver runs and does not answer" in refused.text
+    assert done.ok, done.text
+    assert verdict.ok, str(verdict)
+
+
+@pytest.mark.slow
 def test_the_whole_region_may_follow_its_database(tmp_path: Path) -> None:
     """With the database gone over and the Framework behind, a full failover moves the rest."""
     with deploy(Topology.guide(), evidence_dir=tmp_path) as d:

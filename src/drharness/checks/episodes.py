@@ -97,6 +97,11 @@ class Episode:
         return any(p.step_ok("promote") is not None and p.promoted for p in self.plans)
 
 
+def overtaken(history: History, episode: Episode, t: int) -> bool:
+    """Whether the next disturbance came before ``t`` (ns): then it is that which is overcome."""
+    return episode.until < min(t, history.end)
+
+
 def episodes(history: History) -> tuple[Episode, ...]:
     """All episodes, in order; none in a run without faults and procedures."""
     happenings: list[Fault | Plan] = sorted(

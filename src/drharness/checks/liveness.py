@@ -12,6 +12,7 @@ from drharness.checks.episodes import (
     link_cut,
     names_failed,
     ns,
+    overtaken,
     proxies,
 )
 from drharness.checks.form import NotExercised
@@ -47,7 +48,8 @@ def writes_recover(history: History) -> Findings:
     the active database did not boot behind rules that only a procedure removes. Rule: through each
     region whose serving proxy is alive and not cut off from the active region, a write is
     acknowledged (in the new epoch, if one was begun) and read back; writes don't stop again. A
-    procedure that failed or refused is named.
+    procedure that failed or refused is named. What the next disturbance overtook within the bound
+    is due after that one.
     Slack: eps and two sampling intervals on the profile's rto_bound, and the host's own stalls.
     """
     found = episodes(history)
@@ -90,9 +92,11 @@ def _region_recovers(history: History, episode: Episode, region: str, since: int
     )
     writes = good_writes(history, episode, region, since=since)
     in_time = [w for w in writes if w.done <= bound + slack]
+    shown = next((r for w in in_time[:10] if (r := read_back(history, w))), None)
+    if shown is None and overtaken(history, episode, bound + slack):
+        return []
     if not in_time:
         return [_not_recovered(history, episode, expected, region, since=since, by=bound + slack)]
-    shown = next((r for w in in_time[:10] if (r := read_back(history, w))), None)
     if shown is None or shown.done > bound + slack:
         return _not_read_back(history, expected, in_time[0], shown)
     return _stops_again(history, episode, region, bound + slack)
@@ -225,8 +229,8 @@ def _region_reads(
     expected = f"reads through {region}'s proxies succeed until {_rel(episode, until)}"
     if bad:
         return [_bad_reads(history, expected, bad, len(mine))]
-    if not mine and not whole:
-        return []  # one of the pair is down, and clients have not moved to the other
+    if not mine and (not whole or overtaken(history, episode, until + 1)):
+        return []  # one is down, and clients have not moved to the other; or it was but a moment
     kinds = {r.client for r in mine}
     missing = [k for k in ("old", "new") if k not in kinds and len(mine) >= NEW_LOGINS_DUE]
     if not mine or missing:
@@ -302,6 +306,8 @@ def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: st
         return []
     slack = ns(2 * profile.sampling)
     if back is not None and back.t <= bound + slack:
+        return []
+    if overtaken(history, episode, bound + slack):
         return []
     expected = f"{proxy} is in normal mode by {_rel(episode, bound)}"
     events = tuple(e for e in (detected, *_last(history, proxy, episode), back) if e)

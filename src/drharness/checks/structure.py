@@ -33,7 +33,7 @@ def steps_in_order(history: History) -> list[Finding] | NotExercised:
     procedure that ended ok has done every step it needs (see needed.py); one that
     failed is named with its step, unless it was run again and succeeded, or it failed where names
     are needed, said so, and a fault then kept the DNS server from answering. A refusal is no
-    violation here.
+    violation here, nor a run that was cut short in its preflight and, run again, refuses.
     Slack: none, the controller records all steps itself.
     """
     if not history.plans:
@@ -43,7 +43,7 @@ def steps_in_order(history: History) -> list[Finding] | NotExercised:
         findings += _order(plan)
         findings += _skipped(plan)
         if not _done_later(history, plan) and not names_failed(history, plan):
-            findings += _ended_badly(plan)
+            findings += _ended_badly(history, plan)
     return findings
 
 
@@ -106,13 +106,24 @@ def _done_later(history: History, plan: Plan) -> bool:
     )
 
 
-def _ended_badly(plan: Plan) -> list[Finding]:
+def _refused_later(history: History, plan: Plan) -> bool:
+    """Whether it was cut short before it changed anything, and refused when it was run again."""
+    changed = any(s.id != "preflight" for s in plan.steps)
+    return not changed and any(
+        p.name == plan.name and p.to == plan.to and p.type == "refused" and p.invoked > plan.invoked
+        for p in history.plans
+    )
+
+
+def _ended_badly(history: History, plan: Plan) -> list[Finding]:
     step = plan.broken_at
     where = f" at step {step.id}: {step.text or 'no text'}" if step else ""
     events = (*(step.events if step else ()), *plan.events)
     expected = f"{plan.procedure} succeeds"
     if plan.type == "fail":
         return [Finding("P1", Verdict.FAIL, expected, f"it failed{where}", events)]
+    if plan.type == "invoke" and _refused_later(history, plan):
+        return []
     if plan.type == "invoke":
         seen = f"the history has no end of it{where}"
         advice = "was the controller killed? run the procedure again"

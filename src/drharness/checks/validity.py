@@ -16,7 +16,8 @@ TYPES = ("invoke", "ok", "fail", "info")
 def not_vacuous(history: History) -> list[Finding] | NotExercised:
     """V1. Faults took effect, writes were acknowledged before them, reads tried after them.
 
-    Premise: a fault, a procedure or traffic. Rule: each fault has a receipt; the profile's
+    Premise: a fault, a procedure or traffic. Rule: each fault has a receipt, but for one that a
+    schedule passed over; the profile's
     min_acked writes were acknowledged before the first disturbance; a read was tried after each
     proven fault; the clients' own counters equal the recorded events; the world was clean at the
     start; no VM ended by itself; the events fit together. Slack: none. A finding is INVALID: the
@@ -43,6 +44,8 @@ def _invalid(expected: str, seen: str, events: tuple[Event, ...], advice: str = 
 
 def _receipt(history: History, fault: Fault) -> list[Finding]:
     name = f"{fault.f}({', '.join(str(v) for v in fault.args.values())})"
+    if fault.proven is None and _passed_over(history, fault):
+        return []
     if fault.proven is None or not fault.proof:
         expected = f"a receipt: proof that {name} took effect"
         seen = "it was injected, but its effect was not proven"
@@ -51,6 +54,12 @@ def _receipt(history: History, fault: Fault) -> list[Finding]:
         return []
     expected = f"reads are tried after {name}"
     return [_invalid(expected, "there was none", fault.events, "let traffic run during the fault")]
+
+
+def _passed_over(history: History, fault: Fault) -> bool:
+    """Whether it was an action of a schedule that said so: it could not be done and was undone."""
+    ends = [e for e in history.of_kind("act") if e.type != "invoke" and e.t >= fault.invoked]
+    return bool(ends) and ends[0].type == "skipped"
 
 
 def _ended(history: History) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""The command line: ``drharness drill``, ``up``, ``check`` and more.
+"""The command line: ``drharness drill``, ``up``, ``check``, ``hunt`` and more.
 
 This module stays small, so that an interruption is handled from the first milliseconds on.
 """
@@ -19,9 +19,9 @@ def main() -> None:
     INTERRUPTS.install()
     _open_streams()
     try:
-        from drharness.cli import keeper  # loads typer, and all commands
+        from drharness.cli.commands import run  # loads typer
 
-        keeper.run()
+        run()
     except Interrupted:
         INTERRUPTS.say("interrupted")
         raise SystemExit(INTERRUPTS.EXIT_CODE) from None

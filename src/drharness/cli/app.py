@@ -55,6 +55,7 @@ Examples:
   drharness drill full-failover --fault regions-cut --replication async
   drharness drill full-failover --without fence --json result.json
   drharness check .drharness/20261122-203712-7f3a
+  drharness hunt --slips --time 5m
 
 \b
 Exit codes: 0 pass, 1 fail, 2 bad usage or not possible on this host,
@@ -75,7 +76,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-run = app
 
 
 def _show_version(wanted: bool) -> None:

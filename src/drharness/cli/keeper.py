@@ -22,7 +22,6 @@ from drharness.cli.options import (
     Ttl,
 )
 
-run = app
 _UP_EXAMPLES = """\b
 Examples:
   drharness up

@@ -58,11 +58,11 @@ def merge(run: Path) -> None:
 
 def where(run: Path) -> list[str]:
     """The evidence of a run and the command that judges it again."""
-    shown = shlex.quote(_short(run))
+    shown = shlex.quote(short(run))
     return [f"evidence  {shown}", f"re-check  drharness check {shown}"]
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
     """Relative to the current directory if it lies below it."""
     try:
         return str(path.relative_to(os.getcwd()))

@@ -1,6 +1,6 @@
 """A run's directory, ``.drharness/RUN``: history, logs, verdict.
 
-Kept are the last 20 runs, and of those that did not pass the last 20 as well.
+Kept are the last 20 runs, of those that did not pass the last 20 as well, and whatever is marked.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ KEPT = 20
 DEFAULT = Path(".drharness")
 VERDICT = "verdict.txt"
 RECORD = "controller.jsonl"
+_KEEP = ".keep"  # present if somebody wants it to stay
 _OPEN = ".open"  # present, with the process id, while the run is going on
 
 
@@ -61,6 +62,11 @@ def close_run(run: Path) -> None:
     (run / _OPEN).unlink(missing_ok=True)
 
 
+def keep(run: Path) -> None:
+    """Never drop that run; who wants it gone removes its directory."""
+    (run / _KEEP).touch()
+
+
 def _going_on(run: Path) -> bool:
     try:
         pid = int((run / _OPEN).read_text())
@@ -80,7 +86,7 @@ def _prune(base: Path) -> None:
     old = runs[:-KEPT]
     kept = [run for run in old if not _passed(run)][-KEPT:]
     for run in old:
-        if run not in kept and not _going_on(run):
+        if run not in kept and not _going_on(run) and not (run / _KEEP).exists():
             shutil.rmtree(run, ignore_errors=True)
 
 

@@ -47,12 +47,16 @@ class Receipt:
 
 @dataclass
 class Guard:
-    """A fault in force; as a context it heals at the end of the block."""
+    """A fault in force; as a context it heals at the end of the block.
+
+    :ivar targets: ids of what it touched
+    """
 
     fault: Fault
     receipt: Receipt
     _heal: Callable[[], None]
     healed: bool = False
+    targets: Sequence[str] = ()
 
     def heal(self) -> None:
         """Undo the fault, once."""
@@ -131,9 +135,13 @@ class Fault:
             "targets": list(breakage.targets),
         }
         record("fault", type="invoke", **fields)
-        before = breakage.look(True)
-        since = clock.now_ns()
-        breakage.apply()
+        try:
+            before = breakage.look(True)
+            since = clock.now_ns()
+            breakage.apply()
+        except DrHarnessError:  # it has changed nothing
+            record("fault", type="info", **fields)
+            raise
         try:
             receipt = Receipt(since, before, breakage.look(False), clock.now_ns())
         except DrHarnessError:
@@ -154,7 +162,7 @@ class Fault:
             healed = {name: fields[name] for name in ("f", "args", "targets")}
             record("fault", type="heal", **healed)
 
-        return Guard(self, receipt, heal)
+        return Guard(self, receipt, heal, targets=tuple(breakage.targets))
 
 
 def tcp(operations: Operations, probes: Mapping[str, Sequence[Target]]) -> Look:

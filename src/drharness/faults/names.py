@@ -27,7 +27,7 @@ from drharness.topology import addresses
 _VM = "dns"
 _SERVICE = "dns"
 _READY_S = 10.0
-_DOWN = ("power", "process")
+DOWN = ("power", "process")
 _CONTROL = "drharness.dns.control"
 _PATIENT_S, _IMPATIENT_S = 2.0, 0.5
 _FIRST, _SECOND = "192.0.2.1", "192.0.2.2"  # RFC 5737: addresses that nobody has
@@ -71,7 +71,7 @@ class DnsDown(Fault):
 
     def breakage(self, operations: Operations) -> Breakage:
         """Application VMs connect to its port; then the VM or the process ends."""
-        validate.choice("how", self.how, _DOWN)
+        validate.choice("how", self.how, DOWN)
         if not operations.is_on(_VM):
             raise UsageError(f"{_VM} is powered off already.")
         target = (addresses.DNS_SERVER, 53)

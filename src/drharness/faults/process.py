@@ -11,6 +11,7 @@ from drharness.engines.agent.processes import STOPPED
 from drharness.errors import UsageError
 from drharness.faults.model import Breakage, Fault, changed
 from drharness.faults.probes import ask, pid_of, running, until_changed
+from drharness.kernel import clock
 from drharness.kernel.waiting import wait_until
 
 DEADLY = (1, 2, 3, 6, 9, 11, 15)
@@ -40,6 +41,7 @@ class ComponentKilled(Fault):
                 f"got {self.signal!r}."
             )
         pids = running(operations, self.target)
+        asked = clock.now_ns()
 
         def see() -> dict[str, str]:
             component = operations.topology.component
@@ -48,7 +50,7 @@ class ComponentKilled(Fault):
 
         def undo() -> None:
             for name, pid in pids.items():
-                _wait_back(operations, name, pid)
+                _wait_back(operations, name, pid, since=asked)
 
         return Breakage(
             look=until_changed(see),
@@ -132,15 +134,15 @@ def _let_go_on(operations: Operations, pids: dict[str, int]) -> None:
         )
 
 
-def _wait_back(operations: Operations, name: str, old: int) -> None:
-    """Until another process answers for it.
+def _wait_back(operations: Operations, name: str, old: int, *, since: int) -> None:
+    """Until another process answers for it than the one that ran at ``since`` (ns).
 
     Not waited for: one whose VM is off, and one that its agent was told to keep stopped.
 
     :raises WaitTimeout: it does not come back
     """
     wait_until(
-        partial(_is_back, operations, name, old),
+        partial(_is_back, operations, name, old, since=since),
         f"{name} running again",
         timeout=_BACK_S + 3 * operations.topology.profile.retry,
         interval=0.005,
@@ -148,7 +150,7 @@ def _wait_back(operations: Operations, name: str, old: int) -> None:
     )
 
 
-def _is_back(operations: Operations, name: str, old: int) -> bool:
+def _is_back(operations: Operations, name: str, old: int, *, since: int) -> bool:
     component = operations.topology.component(name)
     if not operations.is_on(component.vm):
         return True
@@ -156,6 +158,8 @@ def _is_back(operations: Operations, name: str, old: int) -> bool:
     if pid is None and component.kind != "lca":
         seen = operations.machine(component.vm).call(f"{_CLIENT}:lca_status", {"timeout": 1.0})
         return not seen["apps"][component.kind]["wanted"]
-    if pid is None or pid == old:
+    # A VM that has booted since gives out the same process ids again.
+    booted = any(s == "on" and t > since for t, s in operations.states.get(component.vm, ()))
+    if pid is None or (pid == old and not booted):
         return False
     return bool(operations.component_status(name, timeout=1.0))

@@ -23,8 +23,8 @@ from drharness.topology import addresses
 _PROBE = "drharness.engines.agent.reach:probe_as"
 _PATIENT_S, _IMPATIENT_S = 2.0, 0.3
 _PORT = str(addresses.POSTGRES_PORT)
-_WRONG_SOURCES = ("subnet", "host")
-_LEFT = ("duplicate", "wider")
+WRONG_SOURCES = ("subnet", "host")
+LEFT = ("duplicate", "wider")
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ class FirewallWrongSource(Fault):
 
     def breakage(self, operations: Operations) -> Breakage:
         """Framework subnets that are rejected try to connect; then the rules are replaced."""
-        validate.choice("how", self.how, _WRONG_SOURCES)
+        validate.choice("how", self.how, WRONG_SOURCES)
         wall = _Wall(operations, self.region)
 
         def replaced(rules: list[str]) -> _Alteration:
@@ -278,7 +278,7 @@ class FirewallLeftBehind(Fault):
 
     def breakage(self, operations: Operations) -> Breakage:
         """The rules that would have to go are counted, and the own Framework tries to connect."""
-        validate.choice("how", self.how, _LEFT)
+        validate.choice("how", self.how, LEFT)
         wall = _Wall(operations, self.region)
         network = addresses.network(operations.topology.number(wall.region))
         subnet = wall.own if self.how == "duplicate" else network

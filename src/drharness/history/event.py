@@ -96,6 +96,11 @@ FORMS: Mapping[str, Form] = {
         {"args": DICT, "targets": LIST, "proof": (dict, NULL), "since": INT},
         {"type": ("invoke", "ok", "info", "heal")},
     ),
+    "act": Form(
+        {"type": STR, "n": INT, "do": DICT},
+        {"text": STRN},
+        {"type": ("invoke", "ok", "fail", "refused", "skipped")},
+    ),
     "step": Form(
         {"type": STR, "plan": INT, "id": STR},
         {"target": STRN, "result": ANY, "text": STRN},

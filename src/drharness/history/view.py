@@ -180,7 +180,8 @@ def _fault(group: Sequence[Event]) -> Fault:
     def first(kind: str) -> Event | None:
         return next((e for e in group if e["type"] == kind), None)
 
-    ok, heal = first("ok"), first("heal")
+    # One whose effect was not seen was undone at once.
+    ok, heal = first("ok"), first("heal") or first("info")
     return Fault(
         f=group[0]["f"],
         args=group[0].get("args") or {},

@@ -39,6 +39,10 @@ def _preflight(context: Context) -> dict[str, Any]:
         raise StepRefused(f"the Framework of {framework} is down, too: it has to move as well.")
     if operations.are_cut(framework, context.to):
         raise StepRefused(f"{framework}'s Framework is cut off from the database of {context.to}.")
+    for server in servers.unheard(context, vms, servers.statuses(context, vms)):
+        raise StepRefused(
+            f"{server} runs and does not answer: it may believe in {context.old}'s database still."
+        )
     old = lag.old_primary(context)
     if old is not None and old["writable"]:
         for server in servers.masters(context, vms, context.old):

@@ -1,0 +1,106 @@
+"""The commands that search: ``hunt`` and ``replay``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drharness.cli.app import app, or_error, screens
+from drharness.cli.options import EngineName, Evidence, Replication, Scale
+
+_HUNT_EXAMPLES = """\b
+Examples:
+  drharness hunt
+  drharness hunt --slips --time 5m
+  drharness hunt --procedure dbms-failover --replication async --seed 7
+"""
+
+Examples = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="How many schedules are tried at most; default 100, or what --time allows.",
+    ),
+]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Draws the same schedules again; default: another.")
+]
+Time = Annotated[
+    str, typer.Option("--time", metavar="T", help="Begin no other after this: 90s, 5m or 1h.")
+]
+Slips = Annotated[
+    bool, typer.Option("--slips", help="The operator slips: steps left out, late, swapped, twice.")
+]
+Hunted = Annotated[
+    str, typer.Option(metavar="NAME", help="full-failover, framework-failover or dbms-failover.")
+]
+Profile = Annotated[
+    str, typer.Option(metavar="fast|guide", help="Sub-second timers, or the products' defaults.")
+]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after the first failure.")]
+
+
+@app.command(epilog=_HUNT_EXAMPLES, short_help="Look for a schedule under which something breaks.")
+def hunt(
+    *,
+    examples: Examples = None,
+    seed: Seed = None,
+    time: Time = "",
+    slips: Slips = False,
+    procedure: Hunted = "full-failover",
+    profile: Profile = "fast",
+    replication: Replication = "sync",
+    keep_going: KeepGoing = False,
+    engine: EngineName = "auto",
+    keep_evidence: Evidence = None,
+    timeout_scale: Scale = 1.0,
+) -> None:
+    """Draw schedules, try each on a deployment of its own, and stop at the first that fails."""
+
+    def hunted() -> int:
+        from drharness.cli import hunt as command
+        from drharness.cli import plan
+        from drharness.kernel import waiting
+
+        plan.check_rest(engine=engine, rate=None, runs=1, scale=timeout_scale, json="")
+        topology = plan.topology_of(
+            replication=replication, timing=profile, ttl=None, return_fence="boot-deny"
+        )
+        chosen = command.planned(
+            procedure, topology, examples=examples, seed=seed, time=time, slips=slips
+        )
+        waiting.set_scale(timeout_scale)
+        place = command.Place(engine, keep_evidence)
+        return command.carry_out(chosen, place, *screens(""), keep_going=keep_going)
+
+    raise typer.Exit(or_error(hunted))
+
+
+@app.command(short_help="Try a schedule again: still fails, fixed, or no longer applicable.")
+def replay(
+    *,
+    schedule: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A schedule.json, or a run's directory.")
+    ],
+    times: Annotated[int, typer.Option(metavar="N", help="How often it is tried.")] = 1,
+    engine: EngineName = "auto",
+    keep_evidence: Evidence = None,
+    timeout_scale: Scale = 1.0,
+) -> None:
+    """Try a schedule again, N times; exit code 1: still fails, 0: fixed, 3: no longer applicable
+    or not judged."""
+
+    def replayed() -> int:
+        from drharness.cli import hunt, plan
+        from drharness.cli import replay as command
+        from drharness.kernel import validate, waiting
+
+        validate.number("--times", times, low=1, high=1000)
+        plan.check_rest(engine=engine, rate=None, runs=1, scale=timeout_scale, json="")
+        waiting.set_scale(timeout_scale)
+        place = hunt.Place(engine, keep_evidence)
+        return command.carry_out(schedule, times, place, *screens(""))
+
+    raise typer.Exit(or_error(replayed))

@@ -1,0 +1,125 @@
+"""What is awaited when a schedule is over: the procedure's success, and clients that go on."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from drharness.deployment.deployment import Deployment
+from drharness.deployment.operations import NOT_YET
+from drharness.errors import WaitTimeout
+from drharness.kernel import clock
+from drharness.kernel.waiting import wait_until
+from drharness.schedule.outcome import Ended
+
+_RUNS = 5
+_ALIKE = {"refused": 2, "fail": 3}  # ends for the same reason by which there is no hope
+_PAUSE_S = 0.3  # an operator looks and tries again: a standby that was away needs a moment
+_AGAIN = 8  # acknowledged writes through each region by which they go on again
+
+
+def until_done(once: Callable[[], Ended], *, needed: Callable[[], bool], patience: float) -> Ended:
+    """Run a procedure until it succeeds; or refuses twice, or fails three times, for one reason.
+
+    :param once: runs it to its end
+    :param needed: whether nothing else lets writes in: then a refusal is tried again as long as
+        ``patience`` (s), for its reason may pass (who has lost a database is late to know)
+    """
+    trying = clock.Deadline(patience)
+    last, runs, alike = once(), 1, 1
+    while last.status != "ok":
+        refused = last.status == "refused"
+        waits = refused and not trying.passed and needed()
+        enough = _ALIKE["refused" if refused else "fail"]
+        if not waits and (runs >= _RUNS or alike >= enough):
+            break
+        hold(_PAUSE_S)
+        before, last, runs = last, once(), runs + 1
+        alike = alike + 1 if _words(last) == _words(before) else 1
+    return last
+
+
+def hold(seconds: float) -> None:
+    """Let time pass."""
+    pause = clock.Deadline(seconds)
+    wait_until(lambda: pause.passed, "the pause", timeout=seconds + 60.0)
+
+
+def _words(ended: Ended) -> str:
+    """What was said, without its figures, which differ from try to try."""
+    return re.sub(r"[\d./]+", "", f"{ended.status} {ended.step} {ended.text}")
+
+
+def behind_boot_rules(deployment: Deployment, opened: int) -> bool:
+    """Whether the active database's VM booted since it was last opened, Frameworks shut out.
+
+    :param opened: ns at which a procedure last opened it; 0: none did, it was open at the start
+    """
+    if deployment.topology.return_fence != "boot-deny":
+        return False
+    vm = deployment.topology.dbms(deployment.active).id
+    boots = [t for t, state in deployment.operations.states.get(vm, ()) if state == "on"]
+    return max(boots, default=0) > opened
+
+
+def service(deployment: Deployment, *, shut: bool) -> str:
+    """See writes go on through every region that has a client; what is missing, or nothing.
+
+    A client that lost its power does not begin anew: where none is left, nobody is waited for.
+
+    :param shut: only a procedure would let writes in: none are awaited, but reads
+    """
+    clients = _clients(deployment)
+    if not any(clients.values()):
+        _try_once(deployment)
+        return ""
+    wanted = "read" if shut else "write"
+    before = {vm: _ended(deployment, vm, wanted) for vms in clients.values() for vm in vms}
+
+    def more(region: str) -> int:
+        return sum(_ended(deployment, vm, wanted) - before[vm] for vm in clients[region])
+
+    profile = deployment.topology.profile
+    try:
+        wait_until(
+            lambda: all(more(region) >= _AGAIN for region, vms in clients.items() if vms),
+            f"{wanted}s through every region at rest",
+            timeout=profile.rto_bound + profile.eps,
+            interval=0.05,
+            describe=lambda: str({region: more(region) for region in clients}),
+        )
+    except WaitTimeout as error:
+        deployment.operations.check_engine()
+        return str(error)
+    return ""
+
+
+def _clients(deployment: Deployment) -> Mapping[str, Sequence[str]]:
+    """Application VMs by region whose clients have lived through everything."""
+    states = deployment.operations.states
+    return {
+        region: [
+            vm.id
+            for vm in deployment.topology.vms_of(region, "application")
+            if "off" not in {state for _, state in states.get(vm.id, ())}
+        ]
+        for region in deployment.topology.regions
+    }
+
+
+def _ended(deployment: Deployment, vm: str, what: str) -> int:
+    """How many reads of a client have ended, however; or how many of its changes succeeded."""
+    events = deployment.operations.events_of(f"{vm}.application")
+    done = [e for e in events if e["kind"] == "op" and e["type"] != "invoke"]
+    if what == "read":
+        return sum(e["f"] == "read" for e in done)
+    return sum(e["type"] == "ok" and e["f"] != "read" for e in done)
+
+
+def _try_once(deployment: Deployment) -> None:
+    """One change and one read through each region, however they end: so that somebody looked."""
+    operations = deployment.operations
+    for region in deployment.topology.regions:
+        with contextlib.suppress(*NOT_YET):
+            operations.canary(region, "at rest", deadline=deployment.topology.profile.op_deadline)

@@ -1,0 +1,129 @@
+"""A schedule tried on a deployment of its own: played, judged, and written beside its history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from drharness.checks.verdict import Judgement, Verdict, worst
+from drharness.deployment import Deployment, deploy
+from drharness.kernel import clock
+from drharness.schedule.interpreter import play
+from drharness.schedule.outcome import Acted, Play
+from drharness.schedule.reading import At
+from drharness.schedule.schedule import Schedule
+from drharness.topology import Topology
+
+FILE = "schedule.json"
+_MOST_ACTIONS = 10_000
+Lease = Callable[[Topology], AbstractContextManager[Deployment]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a schedule went, once.
+
+    :ivar run: the run's evidence, with the schedule in it
+    :ivar seconds: from the deployment being asked for to the verdict
+    """
+
+    play: Play
+    judgement: Judgement
+    run: Path
+    seconds: float
+
+    @property
+    def schedule(self) -> Schedule:
+        """What was tried."""
+        return self.play.schedule
+
+    @property
+    def status(self) -> Verdict:
+        """The verdict; UNKNOWN instead of PASS if the system did not come to rest as it should."""
+        verdicts = [self.judgement.status]
+        if not self.play.settled.ok:
+            verdicts.append(Verdict.UNKNOWN)
+        return worst(verdicts)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Ids of the invariants that failed."""
+        return self.judgement.failed
+
+
+def lease(*, engine: str = "auto", evidence: Path | None = None) -> Lease:
+    """Where trials get their deployments from: each a fresh one.
+
+    :param evidence: where runs are kept; default ``.drharness``
+    """
+    return lambda topology: deploy(topology, engine=engine, evidence_dir=evidence)
+
+
+def attempt(
+    schedule: Schedule, lease: Lease, *, on_act: Callable[[Acted], None] | None = None
+) -> Trial:
+    """Play a schedule on a deployment of its own, and judge.
+
+    :raises DrHarnessError: the deployment did not come up, or has gone: there is no result
+    """
+    begun = clock.Deadline(0)
+    with lease(schedule.topology) as deployment:
+        write(schedule, deployment.evidence)
+        played = play(schedule, deployment, on_act=on_act)
+        judgement = deployment.judge()
+        trial = Trial(played, judgement, deployment.evidence, begun.waited)
+        write(schedule, deployment.evidence, found=_found(trial))
+        return trial
+
+
+def write(schedule: Schedule, run: Path, *, found: dict[str, Any] | None = None) -> Path:
+    """Write a schedule into a run's directory; the file.
+
+    :param found: what came of it, for who replays it
+    """
+    path = run / FILE
+    text = schedule.to_json()
+    if found is not None:
+        text = f'{text.rstrip().removesuffix("}").rstrip()},\n "found": {json.dumps(found)}\n}}\n'
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a schedule when it was written down; all empty if nobody said.
+
+    :ivar failed: ids of the invariants that failed; ``skipped``: numbers of the actions that could
+        not be done
+    """
+
+    status: str = ""
+    failed: tuple[str, ...] = ()
+    skipped: tuple[int, ...] = ()
+
+
+def found_in(text: str, file: str) -> Found:
+    """What a schedule's file says came of it.
+
+    :raises UsageError: names the file, the place in it, the value and what was expected
+    """
+    top = At.document(text, file)
+    if not isinstance(top.value, dict) or "found" not in top.value:
+        return Found()
+    given = At(top.value["found"], file, "found").fields([f.name for f in fields(Found)])
+    status = given["status"].text() if "status" in given else ""
+    failed = tuple(i.text() for i in given["failed"].items()) if "failed" in given else ()
+    skipped = given["skipped"].items() if "skipped" in given else []
+    return Found(status, failed, tuple(i.whole(1, _MOST_ACTIONS) for i in skipped))
+
+
+def _found(trial: Trial) -> dict[str, Any]:
+    return {
+        "status": str(trial.status),
+        "failed": list(trial.failed),
+        "skipped": list(trial.play.skipped),
+    }

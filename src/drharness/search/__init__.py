@@ -1,0 +1,1 @@
+"""Looking for a schedule under which something breaks."""

@@ -1,0 +1,167 @@
+"""Hypothesis strategies for schedules: short stories around a procedure, the simplest first.
+
+A schedule of these takes a few seconds on the fast timing profile. Times come from a small set and
+faults from a list, so that what was found can be told, and made smaller by leaving out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from drharness.faults.model import Fault
+from drharness.kernel import validate
+from drharness.procedures import BY_NAME
+from drharness.schedule.actions import (
+    OPERATIONS,
+    VIAS,
+    WAITS,
+    Action,
+    Crash,
+    Finish,
+    Heal,
+    Inject,
+    Next,
+    Operate,
+    Wait,
+)
+from drharness.schedule.procedure import ProcedureUse, Slip
+from drharness.schedule.schedule import Schedule
+from drharness.search.alphabet import DISASTERS, FAULTS
+from drharness.topology import Topology
+
+MOST_FAULTS = 3  # most real failures need no more, and each costs time
+MOST_SLIPS = 2
+_KEYS = ("board/1", "board/2")
+_STEPS = 6  # at a time; the longest procedure has eight, and one that is finished has all
+_CALLS = (0, 0, 1, 2, 3, 5)  # 0: between two steps
+_DELAYS = (0.3, 1.0)
+# How often each kind of action is drawn, the simplest first.
+_KINDS = (*["next"] * 4, *["inject"] * 3, *["heal"] * 2, "wait", "crash", "finish", "operate")
+
+
+def actions(
+    *, faults: Sequence[Fault] = FAULTS, kinds: Sequence[str] = _KINDS
+) -> SearchStrategy[Action]:
+    """One action.
+
+    :param faults: what may break, the simplest first
+    :param kinds: names of actions, one as often as it is drawn more than others
+    """
+    of: dict[str, SearchStrategy[Action]] = {
+        "next": st.integers(1, _STEPS).map(Next),
+        "inject": st.sampled_from(list(faults)).map(Inject),
+        "heal": st.sampled_from([None, 1, 2, 3]).map(Heal),
+        "wait": st.sampled_from(WAITS[:3]).map(Wait),
+        "crash": st.builds(Crash, st.sampled_from(_CALLS), st.booleans()),
+        "finish": st.just(Finish()),
+        "operate": st.builds(
+            Operate, st.sampled_from(OPERATIONS), st.sampled_from(_KEYS), st.sampled_from(VIAS)
+        ),
+    }
+    names = [validate.choice("kinds", kind, of) for kind in kinds]
+    return st.sampled_from(names).flatmap(of.__getitem__)
+
+
+def slips(procedure: str = "full-failover") -> SearchStrategy[tuple[Slip, ...]]:
+    """Where an operator slips: one or two of leaving out, doing twice, swapping, being late."""
+    steps = [s.id for s in ProcedureUse(procedure).procedure.steps]
+    step = st.sampled_from(steps)
+    neighbours = st.integers(0, len(steps) - 2)
+    one = st.one_of(
+        st.builds(Slip, st.just("without"), step),
+        st.builds(Slip, st.just("repeated"), step),
+        neighbours.map(lambda i: Slip("swapped", steps[i], steps[i + 1])),
+        st.builds(Slip, st.just("delayed"), step, seconds=st.sampled_from(_DELAYS)),
+    )
+    # Of one step only once: what was left out can neither be late nor change places.
+    return st.lists(one, min_size=1, max_size=MOST_SLIPS).map(_apart)
+
+
+def _apart(found: list[Slip]) -> tuple[Slip, ...]:
+    out: list[Slip] = []
+    for slip in found:
+        taken = {name for one in out for name in (one.step, one.other)}
+        if not {slip.step, slip.other} - {""} & taken:
+            out.append(slip)
+    return tuple(out)
+
+
+def schedules(
+    procedure: str = "full-failover",
+    *,
+    slips: bool = False,
+    topology: Topology | None = None,
+    faults: Sequence[Fault] = FAULTS,
+    most: int = 6,
+) -> SearchStrategy[Schedule]:
+    """A schedule: mostly the day that the procedure is for, and other things around its steps.
+
+    :param procedure: its name; it moves what is active to the second region
+    :param slips: whether the operator slips; without, the procedure is the shipped one
+    :param topology: of the deployment, default the guide's
+    :param faults: what may break besides, the simplest first
+    :param most: actions at most
+    """
+    topology = Topology.guide() if topology is None else topology
+    validate.choice("procedure", procedure, BY_NAME)
+    return st.builds(
+        partial(_schedule, procedure, topology),
+        disaster=st.sampled_from([*DISASTERS.get(procedure, ()), None]),
+        at=st.integers(0, 2),
+        body=st.lists(actions(faults=faults), min_size=1, max_size=max(1, most - 2)),
+        finishes=st.booleans(),
+        slipped=_slips(procedure) if slips else st.just(()),
+    )
+
+
+_slips = slips
+
+
+def _schedule(
+    procedure: str,
+    topology: Topology,
+    *,
+    disaster: Fault | None,
+    at: int,
+    body: list[Action],
+    finishes: bool,
+    slipped: tuple[Slip, ...],
+) -> Schedule:
+    happens = list(body)
+    if disaster is not None:
+        happens.insert(min(at, len(body)), Inject(disaster))
+    taken = any(isinstance(action, Next | Finish | Crash) for action in happens)
+    if finishes or (slipped and not taken):  # an operator who does nothing cannot slip
+        happens.append(Finish())
+    use = ProcedureUse(procedure, topology.regions[1], slips=slipped)
+    return Schedule(tidy(happens), use, topology)
+
+
+def tidy(body: Sequence[Action]) -> tuple[Action, ...]:
+    """Without what says nothing: one fault twice or too many, heals and deaths of nothing."""
+    out: list[Action] = []
+    injected: list[Fault] = []
+    broken: set[int] = set()
+    for action in body:
+        if isinstance(action, Inject):
+            if action.fault in injected or len(injected) == MOST_FAULTS:
+                continue
+            injected.append(action.fault)
+            broken.add(len(injected))
+        elif isinstance(action, Heal):
+            mended = broken if action.which is None else broken & {action.which}
+            if not mended:
+                continue
+            broken = broken - mended
+        elif isinstance(action, Finish) and out and isinstance(out[-1], Finish):
+            continue
+        elif action in (Crash(), Crash(0, sent=False)):
+            action = Crash()
+            if not any(isinstance(one, Next) for one in out):
+                continue  # no procedure is under way
+        out.append(action)
+    return tuple(out) or (Next(),)

@@ -1,0 +1,109 @@
+"""``hunt`` and ``replay`` as their users see them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from drharness.faults import RegionDown
+from drharness.kernel.proc import Completed
+from drharness.schedule.actions import Finish, Inject, Next
+from drharness.schedule.procedure import ProcedureUse, Slip
+from drharness.schedule.schedule import Schedule
+from tests.cli.running import drharness
+
+ACTIONS = (Inject(RegionDown("region1")), Next(3), Finish())
+SLIPPED = Schedule(ACTIONS, ProcedureUse(slips=(Slip("without", "flush"),)))
+FOUND = '{\n "found": {"status": "FAIL", "failed": ["P1"], "skipped": []},'
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("hunt", "--examples", "0"), "examples: expected a number from 1 to 1e+06, got 0 (int)."),
+        (
+            ("hunt", "--time", "5 min"),
+            "--time: expected a duration like 90s, 5m or 1h, got '5 min'",
+        ),
+        (("hunt", "--procedure", "ful-failover"), "--procedure: expected one of dbms-failover,"),
+        (("hunt", "--procedure", "ful-failover"), "Did you mean 'full-failover'?"),
+        (("hunt", "--profile", "fats"), "Did you mean 'fast'?"),
+        (("hunt", "--replication", "snyc"), "Did you mean 'sync'?"),
+        (("hunt", "--engine", "docker"), "--engine: expected one of auto, local"),
+        (("replay", "none.json"), "none.json: expected a schedule, cannot be read (No such file"),
+        (("replay", "none.json", "--times", "0"), "--times: expected a number from 1 to 1000"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(args: tuple[str, ...], text: str) -> None:
+    done = drharness(*args)
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_a_bad_schedule_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "schedule.json"
+    path.write_text(SLIPPED.to_json().replace("region-down", "region-dwon"))
+    done = drharness("replay", path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {path}: actions[0].fault: expected one of clock-skew,")
+    assert done.stderr.endswith("got 'region-dwon'. Did you mean 'region-down'?\n")
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Completed]:
+    path = tmp_path_factory.mktemp("failing")
+    (path / "schedule.json").write_text(SLIPPED.to_json().replace("{", FOUND, 1))
+    return path, drharness("replay", path, "--keep-evidence", path / "evidence")
+
+
+@pytest.mark.slow
+def test_a_slip_that_is_still_there_still_fails(failing: tuple[Path, Completed]) -> None:
+    path, done = failing
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:5] == [
+        f"replay {path / 'schedule.json'}",
+        "  full_failover(to='region2').without('flush')",
+        "  1. region-down region1",
+        "  2. next 3 steps",
+        "  3. finish the procedure",
+    ]
+    assert "FAIL P1 " in done.stdout
+    assert "  2. next 3 steps (promote): ok" in lines
+    assert lines[-1] == "still fails: P1, in 1 of 1"
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_what_came_of_it_is_written_beside_the_history(failing: tuple[Path, Completed]) -> None:
+    (run,) = (failing[0] / "evidence").iterdir()
+    written = json.loads((run / "schedule.json").read_text())
+    assert written.pop("found") == {"status": "FAIL", "failed": ["P1"], "skipped": []}
+    assert written == SLIPPED.as_dict()
+    assert (run / "history.jsonl").is_file()
+
+
+@pytest.mark.slow
+def test_a_slip_that_is_gone_is_fixed(tmp_path: Path) -> None:
+    path = tmp_path / "schedule.json"
+    path.write_text(Schedule(ACTIONS).to_json().replace("{", FOUND, 1))
+    done = drharness("replay", path, "--keep-evidence", tmp_path / "evidence")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "fixed: 1 of 1 passed"
+
+
+@pytest.mark.slow
+def test_a_hunt_tells_each_example_and_sums_up(tmp_path: Path) -> None:
+    done = drharness("hunt", "--examples", "1", "--seed", "2", "--keep-evidence", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "hunt full-failover, seed 2, 1 examples"
+    assert lines[3].split()[:2] == ["ok", "1"]
+    assert lines[-1] == "1 examples, seed 2: 0 failed"
+    (run,) = tmp_path.iterdir()
+    told = Schedule.load(run / "schedule.json")
+    assert lines[3].endswith("; ".join(map(str, told.actions)))

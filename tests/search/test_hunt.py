@@ -1,0 +1,119 @@
+"""A hunt's loop, and what replays conclude, on trials that are judged from recorded histories."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from drharness.checks.verdict import Verdict
+from drharness.errors import EngineLost, Unsupported, UsageError
+from drharness.faults import RegionDown
+from drharness.schedule.actions import Finish, Inject, Next
+from drharness.schedule.schedule import Schedule
+from drharness.schedule.trial import Found, Trial
+from drharness.search.hunt import Hunt, examples
+from drharness.search.replay import Conclusion, concluded
+from tests.search.trials import trial
+
+SCHEDULE = Schedule((Inject(RegionDown("region1")), Next(2), Finish()))
+PASSED = trial(SCHEDULE, "good_sync")
+FAILED = trial(SCHEDULE, "bad_p1_flush_skipped")
+UNSETTLED = trial(SCHEDULE, "good_sync", unsettled="writes through every region at rest: not")
+
+
+def passes(schedule: Schedule) -> Trial:
+    """As if a schedule had gone well."""
+    return trial(schedule, "good_sync")
+
+
+def test_a_hunt_tries_as_many_as_it_is_told() -> None:
+    tried = list(examples(Hunt(seed=3, examples=5), passes))
+    assert [e.number for e in tried] == [1, 2, 3, 4, 5]
+    assert {e.status for e in tried} == {Verdict.PASS}
+    assert all(e.trial is not None and e.trial.schedule == e.schedule for e in tried)
+
+
+def test_a_hunt_ends_when_its_time_is_over() -> None:
+    assert list(examples(Hunt(seed=3, examples=5, seconds=0.0), passes)) == []
+    assert len(list(examples(Hunt(seed=3, examples=3, seconds=3600.0), passes))) == 3
+
+
+def test_who_has_seen_enough_stops_a_hunt() -> None:
+    tried: list[Schedule] = []
+
+    def fails(schedule: Schedule) -> Trial:
+        tried.append(schedule)
+        return trial(schedule, "bad_p1_flush_skipped")
+
+    found = next(examples(Hunt(seed=3, examples=50), fails))
+    assert found.status is Verdict.FAIL
+    assert found.trial is not None
+    assert found.trial.failed == ("P1",)
+    assert len(tried) == 1
+
+
+def test_a_lost_deployment_is_its_examples_and_the_hunt_goes_on() -> None:
+    turns = itertools.cycle([True, False])
+
+    def lost(schedule: Schedule) -> Trial:
+        if next(turns):
+            raise EngineLost("nobody ended it: region1-dbms")
+        return passes(schedule)
+
+    first, second = examples(Hunt(seed=3, examples=2), lost)
+    assert (first.status, first.trial) == (Verdict.UNKNOWN, None)
+    assert first.error == "EngineLost: nobody ended it: region1-dbms"
+    assert second.status is Verdict.PASS
+
+
+@pytest.mark.parametrize("error", [UsageError("no"), Unsupported("namespaces", "no", "as root")])
+def test_what_no_example_could_overcome_ends_a_hunt(error: Exception) -> None:
+    def refuses(_: Schedule) -> Trial:
+        raise error
+
+    with pytest.raises(type(error)):
+        list(examples(Hunt(seed=3), refuses))
+
+
+def test_bounds_that_are_none_are_told() -> None:
+    with pytest.raises(UsageError, match="examples: expected a number from 1"):
+        Hunt(seed=1, examples=0)
+    with pytest.raises(UsageError, match="seconds: expected a number from 0"):
+        Hunt(seed=1, seconds=-1.0)
+
+
+def test_a_system_that_does_not_come_to_rest_is_no_pass() -> None:
+    assert UNSETTLED.judgement.ok
+    assert UNSETTLED.status is Verdict.UNKNOWN
+
+
+FOUND = Found("FAIL", ("P1",), ())
+SKIPPED = trial(SCHEDULE, "good_sync", skipped=2)
+
+
+@pytest.mark.parametrize(
+    ("trials", "found", "conclusion", "text"),
+    [
+        ([PASSED, FAILED, PASSED], FOUND, Conclusion.FAILS, "P1, in 1 of 3"),
+        ([FAILED], Found("FAIL", ("S1",)), Conclusion.FAILS, "P1, in 1 of 1, then S1"),
+        ([FAILED, SKIPPED], FOUND, Conclusion.FAILS, "P1, in 1 of 2"),
+        ([PASSED, PASSED], FOUND, Conclusion.FIXED, "2 of 2 passed"),
+        ([PASSED], Found(), Conclusion.FIXED, "1 of 1 passed"),
+        ([SKIPPED], FOUND, Conclusion.NOT_APPLICABLE, "action 2. next 2 steps: skipped: why"),
+        ([SKIPPED], Found("FAIL", ("P1",), (2,)), Conclusion.FIXED, "1 of 1 passed"),
+        ([PASSED, UNSETTLED], FOUND, Conclusion.NOT_JUDGED, "UNKNOWN in 1 of 2: writes through"),
+        (
+            [trial(SCHEDULE, "bad_v1_no_receipt")],
+            FOUND,
+            Conclusion.NOT_JUDGED,
+            "INVALID in 1 of 1: V1",
+        ),
+    ],
+)
+def test_a_replay_concludes_what_its_trials_say(
+    trials: list[Trial], found: Found, conclusion: Conclusion, text: str
+) -> None:
+    said = concluded(trials, found)
+    assert said.conclusion is conclusion
+    assert said.text.startswith(text), said.text
