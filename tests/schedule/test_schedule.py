@@ -157,7 +157,7 @@ CASES: Sequence[tuple[str, str]] = [
     ),
     (
         text({"do": "inject", "fault": "region-down", "args": {"region": "region3"}}),
-        "bad.json: actions[0].args.region: expected one of region1, region2, got "
+        "bad.json: actions[0].args.region: expected one of active, dormant, region1, region2, got "
         "'region3'. Did you mean",
     ),
     (

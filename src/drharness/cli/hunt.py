@@ -14,10 +14,11 @@ from drharness.cli import records
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
 from drharness.cli.screen import Screen
 from drharness.deployment import evidence
+from drharness.deployment.pool import Pool
 from drharness.errors import UsageError
 from drharness.kernel import rng, validate
 from drharness.schedule.schedule import Schedule
-from drharness.schedule.trial import FILE, Lease, Trial, attempt, lease
+from drharness.schedule.trial import FILE, Trial, attempt
 from drharness.search.hunt import MOST_EXAMPLES, Example, Hunt, examples
 from drharness.topology import Topology
 
@@ -32,10 +33,10 @@ class Place:
     engine: str
     evidence: Path | None
 
-    @property
-    def lease(self) -> Lease:
-        """Where trials get their deployments from."""
-        return lease(engine=self.engine, evidence=self.evidence)
+    def pool(self, topology: Topology, *, trials: int) -> Pool:
+        """Where so many trials get their deployments from: the next comes up while one is used."""
+        staged = 1 if trials > 1 else 0
+        return Pool(topology, engine=self.engine, evidence_dir=self.evidence, staged=staged)
 
 
 def planned(
@@ -78,13 +79,14 @@ def carry_out(hunt: Hunt, place: Place, screen: Screen, errors: Screen, *, keep_
     tried: list[Example] = []
     INTERRUPTS.unshield()
     try:
-        for example in examples(hunt, partial(_attempt, place.lease)):
-            tried.append(example)
-            _show(example, screen)
-            if example.status is Verdict.FAIL and _is_first(tried):
-                _first_failure(example, screen)
-                if not keep_going:
-                    break
+        with place.pool(hunt.topology, trials=hunt.examples) as pool:
+            for example in examples(hunt, partial(_attempt, pool)):
+                tried.append(example)
+                _show(example, screen)
+                if example.status is Verdict.FAIL and _is_first(tried):
+                    _first_failure(example, screen)
+                    if not keep_going:
+                        break
     except Interrupted:
         errors.say(f"interrupted ({INTERRUPTS.signal})", "bold yellow")
         _sum_up(hunt, tried, screen)
@@ -93,8 +95,8 @@ def carry_out(hunt: Hunt, place: Place, screen: Screen, errors: Screen, *, keep_
     return _code(tried)
 
 
-def _attempt(lease: Lease, schedule: Schedule) -> Trial:
-    return attempt(schedule, lease)
+def _attempt(pool: Pool, schedule: Schedule) -> Trial:
+    return attempt(schedule, pool)
 
 
 def _title(hunt: Hunt) -> list[str]:

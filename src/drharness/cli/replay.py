@@ -37,10 +37,11 @@ def carry_out(file: Path, times: int, place: Place, screen: Screen, errors: Scre
     trials: list[Trial] = []
     INTERRUPTS.unshield()
     try:
-        for number in range(1, times + 1):
-            screen.begin(f"{number:>4}")
-            trials.append(attempt(schedule, place.lease))
-            _show(trials[-1], screen)
+        with place.pool(schedule.topology, trials=times) as pool:
+            for number in range(1, times + 1):
+                screen.begin(f"{number:>4}")
+                trials.append(attempt(schedule, pool))
+                _show(trials[-1], screen)
     except Interrupted:
         screen.end("--", "interrupted")
         errors.say(f"interrupted ({INTERRUPTS.signal})", "bold yellow")

@@ -137,16 +137,11 @@ def _argument(at: At, field: Field[Any], fault: str, topology: Topology) -> obje
     if field.name == "how":
         return at.choice(WAYS[fault])
     if field.name in ("region", "one", "other"):
-        return at.choice((*_symbolic(field), *topology.regions))
+        return at.choice((*VIAS, *topology.regions))
     text = at.text()
     if field.name in ("source", "target") and text not in topology.regions:
         targets.vms(topology, topology.regions[0], text, name=at.place)
     return text
-
-
-def _symbolic(field: Field[Any]) -> tuple[str, ...]:
-    """A region may be named by what it is if its default is."""
-    return VIAS if field.default in VIAS else ()
 
 
 def _heal(at: At, _topology: Topology) -> Heal:

@@ -20,7 +20,7 @@ from drharness.faults import (
     VmRebooted,
 )
 from drharness.faults.model import Fault
-from drharness.schedule.actions import VIAS, Operate
+from drharness.schedule.actions import Operate
 from drharness.topology import addresses
 
 _ASK = "drharness.components.client:ask"
@@ -59,14 +59,6 @@ def _asked(fault: Fault, operations: Operations) -> Sequence[str]:
     return found
 
 
-def region_of(operations: Operations, via: str) -> str:
-    """The region that ``active``, ``dormant`` or a region's name stands for."""
-    if via in VIAS:
-        active = operations.active
-        return active if via == VIAS[0] else operations.topology.other(active)
-    return via
-
-
 def operate(action: Operate, operations: Operations, *, value: str) -> dict[str, Any] | None:
     """Have a client do one operation; how it ended, None if there is no client to ask.
 
@@ -75,7 +67,7 @@ def operate(action: Operate, operations: Operations, *, value: str) -> dict[str,
     message = {"t": "Op", "f": action.f, "key": action.key}
     if action.f != "read":
         message["val"] = value
-    region = region_of(operations, action.via)
+    region = targets.region(operations.topology, operations.active, action.via, name="via")
     for vm in operations.topology.vms_of(region, "application"):
         if operations.is_on(vm.id) and not is_frozen(operations, vm.id):
             limit = 2 * operations.topology.profile.op_deadline

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from drharness.checks.verdict import Judgement, Verdict, worst
-from drharness.deployment import Deployment, deploy
+from drharness.deployment.pool import Pool
 from drharness.kernel import clock
 from drharness.schedule.interpreter import play
 from drharness.schedule.outcome import Acted, Play
 from drharness.schedule.reading import At
 from drharness.schedule.schedule import Schedule
-from drharness.topology import Topology
 
 FILE = "schedule.json"
 _MOST_ACTIONS = 10_000
-Lease = Callable[[Topology], AbstractContextManager[Deployment]]
 
 
 @dataclass(frozen=True)
@@ -55,23 +52,16 @@ class Trial:
         return self.judgement.failed
 
 
-def lease(*, engine: str = "auto", evidence: Path | None = None) -> Lease:
-    """Where trials get their deployments from: each a fresh one.
-
-    :param evidence: where runs are kept; default ``.drharness``
-    """
-    return lambda topology: deploy(topology, engine=engine, evidence_dir=evidence)
-
-
 def attempt(
-    schedule: Schedule, lease: Lease, *, on_act: Callable[[Acted], None] | None = None
+    schedule: Schedule, pool: Pool, *, on_act: Callable[[Acted], None] | None = None
 ) -> Trial:
     """Play a schedule on a deployment of its own, and judge.
 
+    :param pool: of the schedule's topology
     :raises DrHarnessError: the deployment did not come up, or has gone: there is no result
     """
     begun = clock.Deadline(0)
-    with lease(schedule.topology) as deployment:
+    with pool.lease() as deployment:
         write(schedule, deployment.evidence)
         played = play(schedule, deployment, on_act=on_act)
         judgement = deployment.judge()

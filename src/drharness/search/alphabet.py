@@ -37,8 +37,8 @@ _FRAMEWORK, _DBMS = VmDown("active.framework"), VmDown("active.dbms")
 
 # What a procedure is for, to begin with; and what it has to cope with as well.
 DISASTERS: Mapping[str, Sequence[Fault]] = {
-    "full-failover": (RegionDown("region1"), RegionsCut(), _DBMS, _FRAMEWORK),
-    "framework-failover": (_FRAMEWORK, RegionsCut(), RegionDown("region1")),
+    "full-failover": (RegionDown("active"), RegionsCut(), _DBMS, _FRAMEWORK),
+    "framework-failover": (_FRAMEWORK, RegionsCut(), RegionDown("active")),
     "dbms-failover": (_DBMS, VmFrozen("active.dbms"), VmRebooted("active.dbms")),
 }
 
@@ -55,8 +55,8 @@ _MACHINES: Sequence[Fault] = (
     VmFrozen("active.framework-p"),
     VmFrozen("active.dbms"),
     VmFrozen("dormant.dbms"),
-    RegionDown("region1"),
-    RegionDown("region2"),
+    RegionDown("active"),
+    RegionDown("dormant"),
 )
 _PROCESSES: Sequence[Fault] = (
     ComponentKilled("active.framework-p.configserver"),
@@ -69,10 +69,10 @@ _PROCESSES: Sequence[Fault] = (
 _NETWORKS: Sequence[Fault] = (
     RegionsCut(),
     RegionsCut(both_ways=False),
-    RegionsCut(one="region2", other="region1", both_ways=False),
+    RegionsCut("dormant", "active", both_ways=False),
     StandbyCut(),
     StandbyCut("reset"),
-    ManagementCut("region1"),
+    ManagementCut("active"),
     LinkCut("active.framework-p", "active.dbms"),
     LinkCut("dormant.application", "active.framework", 0, "reset"),
     Delay(),
