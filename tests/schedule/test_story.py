@@ -13,8 +13,7 @@ from drharness.schedule.blame import Blame
 from drharness.schedule.mermaid import MESSAGES, mermaid
 from drharness.schedule.story import LINES, WIDTH, Story, main_finding, story
 from drharness.schedule.telling import broken, happenings, varied
-from tests.checks.story import MASTER, NEW, OLD, PROXY, Data, Plot, drill, finish, good_drill, ns
-from tests.checks.story import Story as Told
+from tests.checks.story import OLD, PROXY, Data, Plot, drill, finish, good_drill, steps_of
 
 HISTORIES = Path(__file__).resolve().parents[2] / "fixtures" / "histories"
 BAD = sorted(p.stem for p in HISTORIES.glob("bad_*.jsonl"))
@@ -30,7 +29,7 @@ def _told(events: list[Data] | str, *, reason: str = "") -> Story:
 def _varied(change: str, *, force: bool = False) -> list[Data]:
     """The good drill of an operator who slipped, with what S1 then sees."""
     told = drill()
-    for t in (2.6, 2.8, 3.0, 3.4, 3.8, 4.2):
+    for t in steps_of(1.6, 4.0, 0.2):
         told.db(t, "region1", writable=True, sessions=1)
     finish(told, Plot())
     for data in told.events:
@@ -64,7 +63,7 @@ def test_a_run_that_passed_has_no_story() -> None:
         ("bad_s1_late_write", "fence", False),
         ("bad_t2_cache_stale", "flush", False),
         ("bad_d1_acked_write_lost", "promote", False),
-        ("bad_d5_forced_without_figure", "preflight", False),
+        ("bad_d5_forced_without_figure", "preflight", True),
         ("bad_l3_slow_backup_proxy", "flush", False),
     ],
 )
@@ -111,7 +110,7 @@ def test_power_that_comes_back_is_blamed_if_it_was_last() -> None:
     told = drill()
     for vm in ("region1-dbms", "region1-framework-p"):
         told.add(4.0, "vm", id=vm, state="on", cause="region returns")
-    for t in (4.1, 4.3, 4.5, 4.6):
+    for t in steps_of(4.1, 4.9, 0.1):
         told.db(t, "region1", writable=True, sessions=1)
     finish(told, Plot())
     found = _told(told.done(), reason="S1")
@@ -170,7 +169,6 @@ def test_the_reason_chooses_among_what_failed() -> None:
 
 
 def test_what_breaks_is_told_in_words() -> None:
-    told = Told()
     told = drill()
     args = {"one": "region2", "other": "region1", "both_ways": False}
     told.add(4.0, "fault", type="invoke", f="regions_cut", args=args)
@@ -217,6 +215,4 @@ def test_the_diagram_shows_the_proof_after_the_step_to_blame() -> None:
     history = History([d for d in _varied(".without('fence')") if d.get("id") != "fence"])
     text = mermaid(history, judge(history))
     assert text.index("step promote") < text.index("FAIL S1: ") < text.index("step reconnect")
-    assert "operator->>dns" not in text or "switch-names" in text
-    assert MASTER["region1"] in text
-    assert ns(1.5) and NEW
+    assert "proof: the database of region1 accepts writes" in text

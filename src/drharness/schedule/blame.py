@@ -19,6 +19,7 @@ from drharness.schedule.telling import Happening, forced, happenings, varied
 # A promise is broken from when the last of several things has come about, such as the second of
 # two writable databases.
 _TOGETHER = ("S1", "S2", "S3", "L5")
+_LATE = ("L1", "L3")  # what comes too late is seen when it comes
 _LOSSES = ("D1", "D2", "D3", "D4", "S7")
 _NAMING = ("P1", "L1", "D5")  # these name the step themselves
 # The steps whose effect an invariant is about, the most likely first.
@@ -69,6 +70,8 @@ def since(finding: Finding, history: History) -> int | None:
         return None
     if finding.invariant in _TOGETHER:
         return max(firsts.values())
+    if finding.invariant in _LATE:
+        return max(e.t for e in finding.events)
     return min((t for t in firsts.values() if t >= begun), default=max(firsts.values()))
 
 
@@ -202,7 +205,7 @@ def _lost_by(finding: Finding, history: History, _: Judgement) -> Blame | None:
             done = step.id == "promote" and step.type in ("ok", "invoke")
             if done and step.invoked > min(writes):
                 kept = [h for h in _before(history, step.invoked) if h.fault and h.who == "fault"]
-                apart = f"; before it, {kept[0].text}" if kept else ""
+                apart = f"; before that, {kept[0].text}" if kept else ""
                 why = f"what was acknowledged before is not in the database that it opened{apart}"
                 return Blame("step promote", why, step="promote", t=step.invoked)
     return None

@@ -156,9 +156,9 @@ def _acts(history: History) -> Iterator[Happening]:
 
 
 def _plan(plan: Plan, *, again: bool) -> Iterator[Happening]:
-    how = varied(plan)
+    slips = varied(plan)
     once_more = " once more" if again else ""
-    text = f"the operator begins {plan.name} to {plan.to}{once_more}{how and ', '}{how}"
+    text = f"the operator begins {plan.name} to {plan.to}{once_more}{slips and ', '}{slips}"
     yield Happening(plan.invoked, "operator", text, 5 if again else 7)
     without_proof = forced(plan)
     for step in plan.steps:
@@ -191,13 +191,12 @@ def seen(event: Event, history: History) -> str:
         return f"{event['id']} is {'in ' if event.get('mode') else ''}{mode}{on}"
     if kind == "op":
         via = f" through {event['via']}" if event["via"] else ""
-        ends = {"ok": "succeeds", "fail": "fails", "info": "has no known end"}
-        return (
-            f"a client's {event['f']} of {event.get('key')}{via} {ends.get(event.type, 'begins')}"
-        )
+        ended = {"ok": "succeeds", "fail": "fails", "info": "has no known end"}
+        how = ended.get(event.type, "begins")
+        return f"a client's {event['f']} of {event.get('key')}{via} {how}"
     if kind == "reach":
-        ends = "gets a connection" if event["res"] == "ok" else f"gets {event['res']}"
-        return f"{event['src']} {ends} to {_place(event['dst'], history)}"
+        got = "a connection" if event["res"] == "ok" else event["res"]
+        return f"{event['src']} gets {got} to {_place(event['dst'], history)}"
     if kind == "edge":
         return f"{event['by']} on {event['src']} is connected to {_place(event['dst'], history)}"
     if kind == "dns":
