@@ -26,7 +26,7 @@ SCHEDULES = (
     Schedule(
         (
             Inject(RegionsCut(both_ways=False)), Wait(0.3), Next(3), Heal(1), Heal(),
-            Operate("write", "shared/1", "dormant"), Crash(2, sent=False), Finish(),
+            Operate("write", "both/1", "dormant"), Crash(2, sent=False), Finish(),
             Inject(LinkCut("dormant.application-p.csproxy", "active.framework-p", 0, "reset")),
             Inject(ResolverPolicy("dormant.application", "serve-stale")),
             Inject(VmDown("active.dbms")),

@@ -15,7 +15,7 @@ CUT, DOWN = Inject(RegionsCut()), Inject(RegionDown("region1"))
 KILLED = Inject(ComponentKilled("proxies.primary"))
 HOST = Inject(VmDown("dormant.application"))
 NOISE: tuple[Action, ...] = (
-    Operate("write", "shared/1", "dormant"), Wait(0.3), HOST, Next(2), Heal(), Wait(1.0), KILLED,
+    Operate("write", "both/1", "dormant"), Wait(0.3), HOST, Next(2), Heal(), Wait(1.0), KILLED,
 )  # fmt: skip
 Holds = Callable[[Schedule], bool]
 

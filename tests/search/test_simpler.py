@@ -42,8 +42,8 @@ def test_a_fault_that_goes_takes_its_heals_and_keeps_the_numbers_of_others_right
         (Finish(), []),
         (Crash(), []),
         (Crash(2, sent=False), [Crash(), Crash(1, sent=False), Crash(2)]),
-        (Operate("write", "shared/1", "dormant"), [Operate("write", "shared/1"),
-                                                   Operate("read", "shared/1", "dormant")]),
+        (Operate("write", "both/1", "dormant"), [Operate("write", "both/1"),
+                                                   Operate("read", "both/1", "dormant")]),
         (DOWN, []),
     ],
 )  # fmt: skip
