@@ -95,6 +95,31 @@ def test_a_slip_is_told_in_words_and_blamed(change: str, words: str) -> None:
     assert str(found.blame).startswith("most likely to blame: the operator's slip")
 
 
+def test_two_slips_are_blamed_together() -> None:
+    found = _told(_varied(".swapped('switch-names', 'flush').without('reconnect')"))
+    assert found.blame.what == (
+        "the operator's slips: with steps switch-names and flush swapped, without step reconnect"
+    )
+
+
+def test_a_run_that_refuses_again_and_again_is_told_once() -> None:
+    told = drill()
+    for n in range(2, 6):
+        plan = {"plan": n, "procedure": "full_failover", "to": "region2", "steps": ["preflight"]}
+        step = {"plan": n, "id": "preflight", "target": "region2"}
+        told.add(3.9 + n / 10, "plan", type="invoke", **plan)
+        told.add(3.91 + n / 10, "step", type="invoke", **step)
+        text = f"region2 lacks {n}00 bytes"
+        told.add(3.92 + n / 10, "step", type="refused", text=text, **step)
+        told.add(3.93 + n / 10, "plan", type="refused", **plan)
+    told.write(3.7, PROXY["region1"], epoch=OLD)
+    finish(told, Plot())
+    text = str(_told(told.done(), reason="S1"))
+    assert text.count("step preflight refuses") == 1
+    assert text.count("once more") == 1
+    assert "region2 lacks 200 bytes (and 3 times more)" in text
+
+
 def test_a_step_that_went_on_by_force_is_blamed_with_the_proof_it_lacked() -> None:
     events = _varied("", force=True)
     for data in events:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from drharness.errors import UsageError
+from drharness.errors import EngineLost, UsageError
 from drharness.faults import RegionsCut, VmDown
 from drharness.schedule.actions import Crash, Finish, Heal, Inject, Next, Wait
 from drharness.schedule.procedure import Slip
 from drharness.schedule.schedule import Schedule
-from drharness.search.shrink import Rule, Shrunk, Tried, shrink
+from drharness.schedule.trial import Trial
+from drharness.search.shrink import Rule, Shrunk, Tried, by_replay, shrink
 from tests.search.oracles import (
     CUT,
     DOWN,
@@ -24,6 +25,7 @@ from tests.search.oracles import (
     schedule_of,
     steps_taken,
 )
+from tests.search.trials import trial
 
 NO_FENCE = (Slip("without", "fence"), Slip("repeated", "flush"))
 
@@ -220,3 +222,18 @@ def test_a_strict_rule_for_exploring_is_heeded() -> None:
     shrink(schedule_of(CUT, DOWN), oracle, reason="S1", explore=Rule(2, 3))
     assert oracle.asked.count(schedule_of(CUT)) >= 4  # twice to keep it, twice to confirm it
     assert RegionsCut() == CUT.fault
+
+
+def test_a_trial_says_what_failed_and_lost_machinery_is_no_result() -> None:
+    def attempt(schedule: Schedule) -> Trial:
+        if schedule == schedule_of(DOWN):
+            raise EngineLost("gone")
+        if schedule == schedule_of(HOST):
+            raise UsageError("no such VM")
+        return trial(schedule, "bad_s1_two_databases")
+
+    fails = by_replay(attempt)
+    assert "S1" in (fails(schedule_of(CUT)) or ())
+    assert fails(schedule_of(DOWN)) is None
+    with pytest.raises(UsageError, match="no such VM"):
+        fails(schedule_of(HOST))

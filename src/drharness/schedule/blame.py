@@ -14,7 +14,7 @@ from drharness.checks.verdict import Finding, Judgement, Verdict
 from drharness.history.event import Event
 from drharness.history.records import Plan, Step
 from drharness.history.view import NS, History
-from drharness.schedule.telling import Happening, forced, happenings, varied
+from drharness.schedule.telling import Happening, forced, happenings, slips
 
 # A promise is broken from when the last of several things has come about, such as the second of
 # two writable databases.
@@ -166,16 +166,25 @@ def _left_out(judgement: Judgement, history: History, at: int | None = None) -> 
     for plan in history.plans:
         if at is not None and plan.invoked > at:
             continue
-        for named in judgement.findings:
-            if named.invariant == "P1" and named.verdict is Verdict.FAIL and _of(named, plan):
-                step = _step_in(named)
-                if step:
-                    why = f"P1 in the same run: {_first_line(named.seen)}"
-                    return Blame(f"step {step} of {plan.name}", why, step=step, t=plan.invoked)
-        if how := varied(plan).removesuffix("by force").rstrip(", "):
-            what = f"the operator's slip: {plan.name} {how}"
-            return Blame(what, "the shipped procedure has no such thing", t=plan.invoked)
+        named = {_step_in(f): _first_line(f.seen) for f in judgement.findings if _says(f, plan)}
+        how = slips(plan)
+        # A step that failed keeps those after it from being done: these are not to blame.
+        guilty = [s for s in named if s and (not how or any(s in slip for slip in how))]
+        if guilty and len(how) <= 1:
+            why = f"P1 in the same run: {named[guilty[0]]}"
+            return Blame(f"step {guilty[0]} of {plan.name}", why, step=guilty[0], t=plan.invoked)
+        if how:
+            what = f"the operator's slips: {', '.join(how)}"
+            what = what.replace("slips:", "slip:") if len(how) == 1 else what
+            why = "the shipped procedure has no such thing"
+            why = f"P1 in the same run: {named[guilty[0]]}" if guilty else why
+            return Blame(what, why, step=guilty[0] if guilty else "", t=plan.invoked)
     return None
+
+
+def _says(finding: Finding, plan: Plan) -> bool:
+    failed = finding.invariant == "P1" and finding.verdict is Verdict.FAIL
+    return failed and _of(finding, plan)
 
 
 def _of(finding: Finding, plan: Plan) -> bool:

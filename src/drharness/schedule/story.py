@@ -5,8 +5,10 @@ It works from a history alone, so any that was kept can be told, a drill's as we
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import wrap
 
 from drharness.checks.text import shorten
@@ -101,7 +103,7 @@ def _told(
 ) -> tuple[tuple[str, str], ...]:
     """The happenings that matter, and the moment of the first proof among them."""
     at = since(finding, history)
-    rows = list(happenings(history))
+    rows = _once(happenings(history))
     if at is not None and (first := _proof(finding, at)) is not None:
         rows.append(Happening(first.t, "seen", f">> {seen(first, history)}", 10))
     rows.sort(key=lambda h: h.t)
@@ -113,6 +115,27 @@ def _told(
     if len(keep) < len(grouped):
         out.append(("", f"({len(grouped) - len(keep)} more that matter less)"))
     return tuple(out)
+
+
+def _once(rows: Sequence[Happening]) -> list[Happening]:
+    """Runs that end badly in the same step the same way are told once, with how often."""
+    first: dict[str, Happening] = {}
+    again: dict[int | None, str] = {}
+    for row in rows:
+        if row.step is not None and row.step.type != "ok":
+            key = re.sub(r"[\d.]+", "", row.text)
+            if first.setdefault(key, row) is not row:
+                again[row.plan] = key
+    times = Counter(again.values())
+    often = {id(first[k]): f"(and {n} time{'s' * (n > 1)} more)" for k, n in times.items()}
+    out = []
+    for row in rows:
+        if (said := often.get(id(row))) is not None:
+            text = f"{shorten(row.text, WIDTH - len(said) - 1)} {said}"
+            out.append(replace(row, text=text))
+        elif row.plan is None or row.plan not in again:
+            out.append(row)
+    return out
 
 
 def _proof(finding: Finding, at: int) -> Event | None:

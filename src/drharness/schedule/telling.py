@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drharness.checks.text import describe, shorten
 from drharness.history.event import Event
@@ -46,6 +46,7 @@ class Happening:
     :ivar rank: how much a short story needs it, 0 least
     :ivar step: of a step of a procedure, the record
     :ivar fault: of a fault, the record
+    :ivar plan: number of the run that it belongs to, None if it is no part of one
     """
 
     t: int
@@ -54,6 +55,7 @@ class Happening:
     rank: int
     step: Step | None = None
     fault: Fault | None = None
+    plan: int | None = None
 
 
 def broken(fault: Fault) -> str:
@@ -77,8 +79,8 @@ def named(fault: Fault) -> str:
     return " ".join([fault.f.replace("_", "-"), *given])
 
 
-def varied(plan: Plan) -> str:
-    """How a run differs from the shipped procedure: ``without step fence, by force``; or empty."""
+def slips(plan: Plan) -> Sequence[str]:
+    """How the operator's steps differ from the shipped ones: ``without step fence`` …"""
     code = str(plan.events[0].get("code") or "")
     words = {
         "without": "without step {0}",
@@ -86,12 +88,14 @@ def varied(plan: Plan) -> str:
         "swapped": "with steps {0} and {1} swapped",
         "delayed": "with step {0} put off by {1} s",
     }
-    said = []
-    for kind, args in re.findall(r"\.(without|repeated|swapped|delayed)\(([^)]*)\)", code):
-        said.append(words[kind].format(*[a.strip(" '\"") for a in args.split(",")]))
-    if "force=True" in code:
-        said.append("by force")
-    return ", ".join(said)
+    found = re.findall(r"\.(without|repeated|swapped|delayed)\(([^)]*)\)", code)
+    return [words[k].format(*[a.strip(" '\"") for a in args.split(",")]) for k, args in found]
+
+
+def varied(plan: Plan) -> str:
+    """How a run differs from the shipped procedure: ``without step fence, by force``; or empty."""
+    by_force = "force=True" in str(plan.events[0].get("code") or "")
+    return ", ".join([*slips(plan), *(["by force"] if by_force else [])])
 
 
 def forced(plan: Plan) -> Mapping[str, str]:
@@ -105,7 +109,7 @@ def happenings(history: History) -> Sequence[Happening]:
     """All that was done to a deployment, in order: faults, heals, power, procedures, clients."""
     found = [*_faults(history), *_power(history), *_acts(history)]
     for number, plan in enumerate(history.plans):
-        found += _plan(plan, again=number > 0)
+        found += [replace(h, plan=plan.number) for h in _plan(plan, again=number > 0)]
     return sorted(found, key=lambda h: h.t)
 
 
@@ -156,9 +160,9 @@ def _acts(history: History) -> Iterator[Happening]:
 
 
 def _plan(plan: Plan, *, again: bool) -> Iterator[Happening]:
-    slips = varied(plan)
-    once_more = " once more" if again else ""
-    text = f"the operator begins {plan.name} to {plan.to}{once_more}{slips and ', '}{slips}"
+    how = "" if again else varied(plan)  # as it was before
+    text = f"the operator begins {plan.name} to {plan.to}{' once more' if again else ''}"
+    text = f"{text}, {how}" if how else text
     yield Happening(plan.invoked, "operator", text, 5 if again else 7)
     without_proof = forced(plan)
     for step in plan.steps:

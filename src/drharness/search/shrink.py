@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from drharness.errors import UsageError
+from drharness.errors import DrHarnessError, Unsupported, UsageError
 from drharness.kernel import clock
 from drharness.schedule.schedule import Schedule
+from drharness.schedule.trial import Trial
 from drharness.search import simpler
 
 # Ids of the invariants that fail when a schedule is played; None: there was no result.
@@ -88,6 +89,24 @@ class Shrunk:
         actions = f"{count} action{'s' * (count != 1)}"
         often = f"failed {self.failed} of {self.of} times" if self.of else "not played again"
         return f"{actions}, {often}; {self.replays} replays, then {self.why}"
+
+
+def by_replay(attempt: Callable[[Schedule], Trial]) -> Fails:
+    """What :func:`shrink` asks, by playing on deployments.
+
+    :param attempt: tries a schedule; an error of it is no result, unless it is one of usage or of
+        the host
+    """
+
+    def fails(schedule: Schedule) -> Collection[str] | None:
+        try:
+            return attempt(schedule).failed
+        except DrHarnessError as error:
+            if isinstance(error, UsageError | Unsupported):
+                raise
+            return None
+
+    return fails
 
 
 class _Spent(Exception):
