@@ -131,6 +131,21 @@ def test_a_step_that_went_on_by_force_is_blamed_with_the_proof_it_lacked() -> No
     assert "step fence goes on by force" in str(found)
 
 
+def test_force_that_came_after_the_failure_is_not_blamed() -> None:
+    events = _varied("")
+    end = events[-1]["t"] + 1_000_000
+    plan = {"v": 1, "plan": 2, "procedure": "full_failover", "to": "region2", "steps": ["fence"]}
+    step = {"v": 1, "kind": "step", "plan": 2, "id": "fence", "target": "region1"}
+    proof = {"forced": True, "why": "no proof"}
+    events += [
+        {**plan, "kind": "plan", "t": end, "type": "invoke"},
+        {**step, "t": end + 1, "type": "invoke"},
+        {**step, "t": end + 2, "type": "ok", "result": proof},
+        {**plan, "kind": "plan", "t": end + 3, "type": "ok"},
+    ]
+    assert "force" not in str(_told(events, reason="S1").blame)
+
+
 def test_power_that_comes_back_is_blamed_if_it_was_last() -> None:
     told = drill()
     for vm in ("region1-dbms", "region1-framework-p"):

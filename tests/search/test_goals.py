@@ -135,3 +135,11 @@ def test_the_usual_goals_are_wanted_unless_others_are() -> None:
     assert Coverage().wanted == USUAL
     with pytest.raises(UsageError, match=r"Did you mean 'step-failed'\?"):
         Coverage(["step-faild"])
+
+
+def test_a_promotion_that_changed_nothing_is_no_failover() -> None:
+    story = drill()
+    for data in story.events:
+        if data["kind"] == "step" and (data["id"], data["type"]) == ("promote", "ok"):
+            data["result"] = {"promoted": False}
+    assert "failover-done" not in reached(_history(story))

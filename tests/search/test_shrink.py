@@ -124,6 +124,20 @@ def test_what_fails_by_chance_hardly_ever_comes_out() -> None:
     assert all(len(f.schedule.actions) <= 4 for f in found if holds(f.schedule))
 
 
+def test_what_was_kept_by_luck_is_given_back_and_not_tried_again() -> None:
+    lucky, asked = schedule_of(CUT), list[Schedule]()
+
+    def fails(schedule: Schedule) -> list[str]:
+        asked.append(schedule)
+        once = schedule == lucky and asked.count(lucky) == 1
+        return ["S1"] if once or in_order(CUT, DOWN)(schedule) else []
+
+    found = shrink(schedule_of(CUT, DOWN), fails, reason="S1")
+    assert found.schedule == schedule_of(CUT, DOWN)
+    assert found.confirmed
+    assert asked.count(lucky) == 3  # once to keep it, twice to see that it does not fail
+
+
 def test_the_same_answers_give_the_same_result() -> None:
     whole = schedule_of(*NOISE, CUT, *NOISE, DOWN)
     one, other = (Oracle(in_order(CUT, DOWN), rate=0.6, seed=3) for _ in range(2))
