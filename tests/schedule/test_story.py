@@ -102,6 +102,12 @@ def test_two_slips_are_blamed_together() -> None:
     )
 
 
+def test_of_two_slips_the_one_is_blamed_that_the_evidence_names() -> None:
+    events = _varied(".without('fence').repeated('flush')")
+    found = _told([d for d in events if d.get("id") != "fence"])
+    assert found.blame.what == "the operator's slip: without step fence"
+
+
 def test_a_run_that_refuses_again_and_again_is_told_once() -> None:
     told = drill()
     for n in range(2, 6):

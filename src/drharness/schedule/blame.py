@@ -173,6 +173,7 @@ def _left_out(judgement: Judgement, history: History, at: int | None = None) -> 
         if guilty and len(how) <= 1:
             why = f"P1 in the same run: {named[guilty[0]]}"
             return Blame(f"step {guilty[0]} of {plan.name}", why, step=guilty[0], t=plan.invoked)
+        how = [slip for slip in how if any(step in slip for step in guilty)] or how
         if how:
             what = f"the operator's slips: {', '.join(how)}"
             what = what.replace("slips:", "slip:") if len(how) == 1 else what
