@@ -33,7 +33,8 @@ from drharness.topology import Topology
 T = TypeVar("T")
 _PAIRS = ("framework", "application")  # two VMs each; one of them is narrower
 _PLACES = ("target", "source")
-_ENDS = (("one", "other"), ("source", "target"))  # of a cut or a line: two different ones
+_LINE = ("one", "other")
+_ENDS = (_LINE, ("source", "target"))  # of a cut or a line: two different ones
 
 
 def without(schedule: Schedule, places: Collection[int]) -> Schedule:
@@ -158,10 +159,12 @@ def faults(fault: Fault) -> Iterator[Fault]:
         for f in fields(fault)
         if f.default is not MISSING and getattr(fault, f.name) != f.default
     }
-    if len(usual) > 1:
-        yield from _changed(fault, **usual)
-    for name, value in usual.items():
-        yield from _changed(fault, **{name: value})
+    lines = {n: usual.pop(n) for n in _LINE if n in usual}  # one end alone makes another line
+    parts = [lines] * bool(lines) + [{name: value} for name, value in usual.items()]
+    if len(parts) > 1:
+        yield from _changed(fault, **lines, **usual)
+    for part in parts:
+        yield from _changed(fault, **part)
     for name in _PLACES:
         for narrower in _narrower(getattr(fault, name, "")):
             yield from _changed(fault, **{name: narrower})
