@@ -1,4 +1,4 @@
-"""The commands that search: ``hunt`` and ``replay``."""
+"""The commands that search and tell: ``hunt``, ``replay`` and ``story``."""
 
 from __future__ import annotations
 
@@ -104,3 +104,27 @@ def replay(
         return command.carry_out(schedule, times, place, *screens(""))
 
     raise typer.Exit(or_error(replayed))
+
+
+@app.command(short_help="Tell a recorded run that failed: who did what, and who is to blame.")
+def story(
+    *,
+    history: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A history, or a run's directory.")
+    ],
+    about: Annotated[
+        str,
+        typer.Option(metavar="ID", help="Tell of this invariant, such as L1; default: the worst."),
+    ] = "",
+    diagram: Annotated[
+        bool, typer.Option("--mermaid", help="A sequence diagram in Mermaid instead of the text.")
+    ] = False,
+) -> None:
+    """Tell a recorded run that failed in at most 15 lines, from its history alone."""
+
+    def told() -> int:
+        from drharness.cli.story import tell
+
+        return tell(history, screens("")[0], about=about, diagram=diagram)
+
+    raise typer.Exit(or_error(told))
