@@ -50,7 +50,9 @@ def test_an_interrupted_drill_leaves_only_evidence(
     assert "Traceback" not in started.output
     if "ok   deployment" in started.output:
         run = evidence_of(started.output)
-        assert store.load(run / "history.jsonl").of_kind("traffic")
+        history = store.load(run / "history.jsonl")
+        assert history.of_kind("start")
+        assert history.of_kind("traffic") or "ok   traffic" not in started.output
         assert (run / "verdict.txt").exists()
         assert not (run / "disks").exists()
 

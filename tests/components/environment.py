@@ -1,7 +1,8 @@
 """A world for components in one process: real sockets on loopback, everything else in memory.
 
-Every VM has an address of its own in 127.0.0.0/8 (10.81.1.11 becomes 127.81.1.11), so that all can
-use the products' ports. A component is a task; killing it ends its links as the kernel would.
+Every VM has an address of its own in 127.0.0.0/8, so that all can use the products' ports; another
+process that runs these tests has others. A component is a task; killing it ends its links as the
+kernel would.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import importlib
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +42,14 @@ P, B = addresses.FRAMEWORK_NAMES
 
 def local(text: str) -> str:
     """The same text with the addresses of Framework and Application VMs moved to the loopback."""
-    return re.sub(r"\b10\.(8\d)\.([12])\.(\d+)", r"127.\1.\2.\3", text)
+    return re.sub(r"\b10\.8([1-4])\.([12])\.(\d+)", _local, text)
+
+
+def _local(found: re.Match[str]) -> str:
+    """127, thirteen bits of the process, two of the region, one of the subnet; the host."""
+    region, subnet, host = (int(number) for number in found.groups())
+    middle = os.getpid() % 8191 + 1 << 3 | region - 1 << 1 | subnet - 1
+    return f"127.{middle >> 8}.{middle & 255}.{host}"
 
 
 class TempDisk:

@@ -71,7 +71,7 @@ def test_the_deployment_of_a_failed_test_stays_as_it_was(
 
 
 def _check_state(now: dict[str, Any]) -> None:
-    assert now["faults"] == ["RegionsCut(one='region1', other='region2', both_ways=True)"]
+    assert now["faults"] == ["RegionsCut(one='active', other='dormant', both_ways=True)"]
     assert now["lost"] == {}
     power = {vm["id"]: vm["power"] for vm in now["vms"]}
     assert (power["region2-application-b"], power["region2-application-p"]) == ("off", "on")

@@ -12,6 +12,7 @@ from drharness.deployment import Deployment, deploy
 from drharness.errors import UsageError
 from drharness.faults.model import Fault
 from drharness.procedures import Outcome, Procedure
+from drharness.schedule.rest import hold
 from drharness.topology import Topology
 
 DOWN = faults.RegionDown("region1")
@@ -19,10 +20,15 @@ CUT = faults.RegionsCut("region1", "region2")
 
 
 def drill(d: Deployment, fault: Fault, procedure: Procedure) -> tuple[Outcome, Judgement]:
-    """Traffic, fault, procedure, verdict."""
+    """Traffic, fault, procedure, verdict.
+
+    Where the procedure failed clients go on until a proxy's time to reconnect (L3) is over.
+    """
     with d.traffic():
         d.inject(fault)
         outcome = d.run(procedure)
+        if not outcome.ok:
+            hold(3.0 * d.topology.profile.retry + d.topology.ttl + 2.0)
     return outcome, d.judge()
 
 
@@ -75,7 +81,7 @@ def test_a_procedure_run_again_changes_nothing(deployment: Deployment) -> None:
         (CUT, lambda p: p.without("fence"), {"S1", "S2", "S3", "S5", "P1"}, ""),
         (DOWN, lambda p: p.without("unblock"), {"P1", "L1"}, "start-framework"),
         (DOWN, lambda p: p.swapped("start-framework", "switch-names"), {"P1"}, ""),
-        (DOWN, lambda p: p.without("switch-names"), {"P1", "L1"}, "flush"),
+        (DOWN, lambda p: p.without("switch-names"), {"P1", "L1", "L3"}, "flush"),
         (DOWN, lambda p: p.without("start-framework"), {"P1", "L1", "L3"}, "reconnect"),
         (DOWN, lambda p: p.without("flush"), {"P1"}, ""),
     ],
