@@ -195,7 +195,7 @@ def test_a_killed_keeper_leaves_nothing_and_status_says_so(
     assert not (Path(where) / "disks").exists()
     assert belonging(Path(where), pid) == []
     assert "no deployment is called 'other'" in place.run("status", "other").stderr
-    assert place.run("exec", "dns", "--name", "default", "true").returncode == 0  # the other one did not notice
+    assert place.run("exec", "dns", "true").returncode == 0  # the other one did not notice
 
 
 @pytest.mark.slow
@@ -229,7 +229,7 @@ def test_a_drill_interrupted_leaves_the_deployment_up(up: proc.Completed, place:
     assert "default stays up as it is now: `drharness status default` shows" in output.read_text()
     output.unlink()
     wait_until(lambda: not place.now()["deployments"][0]["now"]["traffic"], "rest", timeout=30)
-    assert place.run("exec", "dns", "--name", "default", "true").returncode == 0
+    assert place.run("exec", "--name", "default", "dns", "true").returncode == 0
 
 
 ENDS: dict[str, Callable[[Place, int], object]] = {
