@@ -17,7 +17,6 @@ Seen = Mapping[str, str]
 Look = Callable[[bool], Seen]
 _PATIENT_S = 2.0  # what answers does so at once; a busy machine may be slow to notice
 _IMPATIENT_S = (0.01, 0.3)  # what is dead is silent: each probe waits that long
-_LONGER = 2.0  # than all the probes took together when all was well
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def tcp(operations: Operations, probes: Mapping[str, Sequence[Target]]) -> Look:
     def look(patient: bool) -> Seen:
         started = clock.now()
         low, high = _IMPATIENT_S
-        timeout = _PATIENT_S if patient else min(high, max(low, _LONGER * took[0]))
+        timeout = _PATIENT_S if patient else min(high, max(low, took[0]))
         found = operations.reach_all(probes, timeout)
         if patient:
             took[0] = clock.now() - started
