@@ -22,10 +22,12 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(SOURCE), **changes}
 
 
-def drharness(*args: str | Path, env: Mapping[str, str] | None = None) -> proc.Completed:
+def drharness(
+    *args: str | Path, env: Mapping[str, str] | None = None, timeout: float = 90
+) -> proc.Completed:
     """Run a command to its end, without a terminal."""
     argv = [*COMMAND, *map(str, args)]
-    return proc.run(argv, timeout=90, env=env or environment(), check=False)
+    return proc.run(argv, timeout=timeout, env=env or environment(), check=False)
 
 
 def evidence_of(output: str) -> Path:

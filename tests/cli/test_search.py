@@ -32,6 +32,11 @@ FOUND = '{\n "found": {"status": "FAIL", "failed": ["P1"], "skipped": []},'
         (("hunt", "--profile", "fats"), "Did you mean 'fast'?"),
         (("hunt", "--replication", "snyc"), "Did you mean 'sync'?"),
         (("hunt", "--engine", "docker"), "--engine: expected one of auto, local"),
+        (("hunt", "--jobs", "0"), "--jobs: expected a number from 1 to 8, got 0"),
+        (("hunt", "--shrink", "-1"), "--shrink: expected a number from 0 to 10000, got -1"),
+        (("hunt", "--goal", "failover-don"), "Did you mean 'failover-done'?"),
+        (("hunt", "--write-test", "found.py"), "--write-test: expected a name that pytest finds"),
+        (("hunt", "--write-test", __file__), "test_search.py is there already"),
         (("replay", "none.json"), "none.json: expected a schedule, cannot be read (No such file"),
         (("replay", "none.json", "--times", "0"), "--times: expected a number from 1 to 1000"),
     ],
@@ -103,7 +108,36 @@ def test_a_hunt_tells_each_example_and_sums_up(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "hunt full-failover, seed 2, 1 examples"
     assert lines[3].split()[:2] == ["ok", "1"]
-    assert lines[-1] == "1 examples, seed 2: 0 failed"
+    assert "1 examples, seed 2: 0 failed" in lines
+    assert any(line.startswith("goals     ") for line in lines)
     (run,) = tmp_path.iterdir()
     told = Schedule.load(run / "schedule.json")
     assert lines[3].endswith("; ".join(map(str, told.actions)))
+
+
+@pytest.mark.slow
+def test_a_goal_that_is_not_reached_is_no_success(tmp_path: Path) -> None:
+    done = drharness(
+        *("hunt", "--examples", "1", "--seed", "2", "--goal", "write-lost"),
+        *("--keep-evidence", tmp_path),
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "never reached, and should be: write-lost"
+
+
+@pytest.mark.slow
+def test_a_slip_is_found_told_made_smaller_and_written_as_a_test(tmp_path: Path) -> None:
+    test = tmp_path / "test_found.py"
+    done = drharness(
+        *("hunt", "--slips", "--examples", "30", "--seed", "1", "--jobs", "2"),
+        *("--shrink", "1", "--write-test", test, "--keep-evidence", tmp_path / "runs"),
+        timeout=400,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    story = done.stdout[done.stdout.index("\nFAIL ") :]
+    assert "promised: " in story
+    assert "what happened (seconds from the first fault):" in story
+    assert "replays, then " in story
+    assert "def test_" in test.read_text()
+    (kept,) = (tmp_path / "runs").glob("*/.keep")
+    assert Schedule.load(kept.parent / "schedule.json").procedure.slips

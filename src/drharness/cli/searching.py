@@ -15,6 +15,7 @@ Examples:
   drharness hunt
   drharness hunt --slips --time 5m
   drharness hunt --procedure dbms-failover --replication async --seed 7
+  drharness hunt --slips --write-test tests/test_found.py
 """
 
 Examples = Annotated[
@@ -39,6 +40,23 @@ Hunted = Annotated[
 Profile = Annotated[
     str, typer.Option(metavar="fast|guide", help="Sub-second timers, or the products' defaults.")
 ]
+Jobs = Annotated[
+    int, typer.Option(metavar="N", help="Examples tried at once, each on its own deployment.")
+]
+Shrink = Annotated[
+    int,
+    typer.Option(
+        metavar="N", help="Most replays to make the first failing schedule smaller; 0: none."
+    ),
+]
+WriteTest = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write a pytest test that fails as the first failure does."),
+]
+Goals = Annotated[
+    list[str] | None,
+    typer.Option("--goal", metavar="NAME", help="Exit code 3 if this is never reached; repeatable"),
+]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after the first failure.")]
 
 
@@ -53,6 +71,10 @@ def hunt(
     profile: Profile = "fast",
     replication: Replication = "sync",
     keep_going: KeepGoing = False,
+    jobs: Jobs = 1,
+    shrink: Shrink = 40,
+    write_test: WriteTest = None,
+    goal: Goals = None,
     engine: EngineName = "auto",
     keep_evidence: Evidence = None,
     timeout_scale: Scale = 1.0,
@@ -60,8 +82,8 @@ def hunt(
     """Draw schedules, try each on a deployment of its own, and stop at the first that fails."""
 
     def hunted() -> int:
+        from drharness.cli import failure, plan
         from drharness.cli import hunt as command
-        from drharness.cli import plan
         from drharness.kernel import waiting
 
         plan.check_rest(engine=engine, rate=None, runs=1, scale=timeout_scale, json="")
@@ -71,9 +93,12 @@ def hunt(
         chosen = command.planned(
             procedure, topology, examples=examples, seed=seed, time=time, slips=slips
         )
+        wanted = failure.Wanted(shrink, write_test)
+        way = command.Way(wanted, goal or (), jobs, keep_going)
+        way.check()
         waiting.set_scale(timeout_scale)
         place = command.Place(engine, keep_evidence)
-        return command.carry_out(chosen, place, *screens(""), keep_going=keep_going)
+        return command.carry_out(chosen, place, *screens(""), way)
 
     raise typer.Exit(or_error(hunted))
 

@@ -51,19 +51,29 @@ def write_test(path: Path, schedule: Schedule, *, invariant: str, seen: str = ""
 
     :raises UsageError: it is there or cannot be written, or pytest would not find it
     """
-    if not re.fullmatch(r"test_.*\.py|.*_test\.py", path.name):
-        raise UsageError(
-            f"--write-test: expected a name that pytest finds, like test_found.py, got {path}."
-        )
+    check_path(path)
     text = as_test(schedule, invariant=invariant, seen=seen)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        raise UsageError(f"--write-test: {path} is there already; it is not overwritten.") from None
     except OSError as error:
         raise UsageError(f"--write-test: {path} cannot be written ({error.strerror}).") from error
     return path
+
+
+def check_path(path: Path) -> None:
+    """Whether :func:`write_test` would take it.
+
+    :raises UsageError: it is there already, its folder is not, or pytest would not find it
+    """
+    if not re.fullmatch(r"test_.*\.py|.*_test\.py", path.name):
+        raise UsageError(
+            f"--write-test: expected a name that pytest finds, like test_found.py, got {path}."
+        )
+    if path.exists():
+        raise UsageError(f"--write-test: {path} is there already; it is not overwritten.")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--write-test: {path} cannot be written (No such file or directory).")
 
 
 def _name(schedule: Schedule, invariant: str) -> str:

@@ -7,6 +7,7 @@ and then, so a failing schedule is replayed several times and made smaller by it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -117,22 +118,39 @@ def generated(hunt: Hunt) -> Iterator[Schedule]:
             yield schedule
 
 
-def examples(hunt: Hunt, attempt: Try) -> Iterator[Example]:
-    """Try one schedule after the other; who has seen enough stops asking.
+def examples(hunt: Hunt, attempt: Try, *, jobs: int = 1) -> Iterator[Example]:
+    """Try one schedule after the other, as they end; who has seen enough stops asking.
 
     :param attempt: tries a schedule; an error of it is the example's, and the hunt goes on, unless
         it is one of usage or of the host: that would be every example's
+    :param jobs: how many are tried at once, each in a thread
     """
     over = clock.Deadline(hunt.seconds) if hunt.seconds is not None else None
-    for number, schedule in enumerate(generated(hunt), start=1):
-        if over is not None and over.passed:
-            return
-        begun = clock.Deadline(0)
-        trial, error = None, ""
-        try:
-            trial = attempt(schedule)
-        except DrHarnessError as why:
-            if isinstance(why, UsageError | Unsupported):
-                raise
-            error = f"{type(why).__name__}: {why}"
-        yield Example(number, schedule, trial, error, begun.waited)
+    numbered = enumerate(generated(hunt), start=1)
+    running: set[Future[Example]] = set()
+    workers = ThreadPoolExecutor(jobs, thread_name_prefix="example")
+    try:
+        while True:
+            while len(running) < jobs and not (over is not None and over.passed):
+                number, schedule = next(numbered, (0, None))
+                if schedule is None:
+                    break
+                running.add(workers.submit(_tried, number, schedule, attempt))
+            if not running:
+                return
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from sorted((f.result() for f in ended), key=lambda example: example.number)
+    finally:  # those under way end with their deployments
+        workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _tried(number: int, schedule: Schedule, attempt: Try) -> Example:
+    begun = clock.Deadline(0)
+    trial, error = None, ""
+    try:
+        trial = attempt(schedule)
+    except DrHarnessError as why:
+        if isinstance(why, UsageError | Unsupported):
+            raise
+        error = f"{type(why).__name__}: {why}"
+    return Example(number, schedule, trial, error, begun.waited)
