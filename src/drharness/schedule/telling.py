@@ -60,17 +60,28 @@ class Happening:
 
 def broken(fault: Fault) -> str:
     """What a fault is, as a clause."""
+    args = {**fault.args, **_regions(fault)}
     if fault.f == "regions_cut":
-        one, other = fault.args.get("one", ""), fault.args.get("other", "")
-        if fault.args.get("both_ways", True):
+        one, other = args.get("one", ""), args.get("other", "")
+        if args.get("both_ways", True):
             return f"the network between {one} and {other} is cut"
         return f"nothing passes from {one} to {other} any more (the other way it does)"
     targets = ", ".join(fault.targets[:3]) + (" …" if len(fault.targets) > 3 else "")
-    known = {"targets": targets or fault.args.get("target", "a VM"), **fault.args}
+    known = {"targets": targets or args.get("target", "a VM"), **args}
     try:
         return _BROKEN[fault.f].format(**known)
     except (KeyError, ValueError):  # another one, or recorded with other arguments
         return f"{named(fault)} strikes"
+
+
+def _regions(fault: Fault) -> dict[str, str]:
+    """Which regions ``active`` and ``dormant`` were: a fault's targets begin with its regions."""
+    wanted = [name for name in ("region", "one", "other") if name in fault.args]
+    return {
+        name: region
+        for name, region in zip(wanted, fault.targets, strict=False)
+        if fault.args[name] in ("active", "dormant")
+    }
 
 
 def named(fault: Fault) -> str:
