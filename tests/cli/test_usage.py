@@ -171,11 +171,11 @@ def test_help_names_every_command_with_examples_and_codes() -> None:
     done = drharness("--help")
     assert done.returncode == 0
     for text in (
-        "drill     Deploy, break, run a procedure, judge; live.",
-        "check     Judge a recorded history again, offline.",
-        "selftest  Plant mistakes and see that each is found by name.",
-        "topology  Write what would be deployed as TOML.",
-        "doctor    Say whether deployments can run here, or the way out.",
+        "drill        Deploy, break, run a procedure, judge; live.",
+        "check        Judge a recorded history again, offline.",
+        "selftest     Plant mistakes and see that each is found by name.",
+        "topology     Write what would be deployed as TOML.",
+        "doctor       Say whether deployments can run here, or the way out.",
         "drharness drill full-failover --fault regions-cut --replication async",
         "Exit codes: 0 pass, 1 fail, 2 bad usage",
     ):

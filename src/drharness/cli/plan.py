@@ -147,22 +147,23 @@ def usual_fault(procedure: Procedure) -> str:
     return USUAL_FAULTS.get(procedure.name.replace("_", "-"), "region-down")
 
 
-def fault_of(text: str, *, to: str, topology: Topology) -> Fault | None:
+def fault_of(text: str, *, to: str, topology: Topology, name: str = "--fault") -> Fault | None:
     """The fault that the option spells; a region it does not name is the one not taking over.
 
     :param text: ``none``, ``region-down``, ``vm-down:active.dbms`` …: a name with its arguments
+    :param name: of the option, for errors
     :raises UsageError: no such fault, argument or region
     """
     kind, colon, _ = text.partition(":")
-    if validate.choice("--fault", kind.replace("_", "-"), {"none", *faults.BY_NAME}) == "none":
+    if validate.choice(name, kind.replace("_", "-"), {"none", *faults.BY_NAME}) == "none":
         if colon:
-            raise UsageError(f"--fault: none takes no arguments, got {text!r}.")
+            raise UsageError(f"{name}: none takes no arguments, got {text!r}.")
         return None
-    fault = spelling.parse(text, faults.BY_NAME, region=topology.other(to), name="--fault")
+    fault = spelling.parse(text, faults.BY_NAME, region=topology.other(to), name=name)
     allowed = (*_SYMBOLIC, *topology.regions)
     for field in fields(fault):
         if field.name in ("region", "one", "other"):
-            validate.choice("--fault", getattr(fault, field.name), allowed)
+            validate.choice(name, getattr(fault, field.name), allowed)
     return fault
 
 
@@ -187,7 +188,7 @@ def check_rest(*, engine: str, rate: float | None, runs: int, scale: float, json
     check_writable(json)
 
 
-def check_writable(json: str) -> None:
+def check_writable(json: str, *, name: str = "--json") -> None:
     """Whether the result can be written where it is wanted, before it takes time to get it.
 
     :raises UsageError: it cannot
@@ -202,4 +203,4 @@ def check_writable(json: str) -> None:
         if not existed:
             path.unlink()
     except OSError as error:
-        raise UsageError(f"--json: {json} cannot be written ({error.strerror}).") from error
+        raise UsageError(f"{name}: {json} cannot be written ({error.strerror}).") from error

@@ -1,4 +1,4 @@
-"""The commands that search and tell: ``hunt``, ``replay`` and ``story``."""
+"""The commands that search and tell: ``hunt``, ``criticality``, ``replay`` and ``story``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from drharness.cli.app import app, or_error, screens
-from drharness.cli.options import EngineName, Evidence, Replication, Scale
+from drharness.cli.options import EngineName, Evidence, Json, Procedure, Replication, Scale
 
 _HUNT_EXAMPLES = """\b
 Examples:
@@ -16,6 +16,13 @@ Examples:
   drharness hunt --slips --time 5m
   drharness hunt --procedure dbms-failover --replication async --seed 7
   drharness hunt --slips --write-test tests/test_found.py
+"""
+
+_CRITICAL_EXAMPLES = """\b
+Examples:
+  drharness criticality full-failover
+  drharness criticality full-failover --steps fence,promote --slips skipped,swapped
+  drharness criticality dbms-failover --fault vm-frozen:dormant.framework-p --markdown table.md
 """
 
 Examples = Annotated[
@@ -56,6 +63,44 @@ WriteTest = Annotated[
 Goals = Annotated[
     list[str] | None,
     typer.Option("--goal", metavar="NAME", help="Exit code 3 if this is never reached; repeatable"),
+]
+Steps = Annotated[
+    str, typer.Option(metavar="A,B", help="Only these steps; default: all of the procedure.")
+]
+Ways = Annotated[
+    str,
+    typer.Option(
+        "--slips",
+        metavar="A,B",
+        help="Of skipped, repeated, delayed, swapped, interrupted; default: all.",
+    ),
+]
+Beside = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        metavar="NAME[:ARGUMENTS]",
+        help="Try all with this right before the step, too; repeatable.",
+    ),
+]
+Disaster = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME[:ARGUMENTS]", help="What the procedure answers; default: what it is for."
+    ),
+]
+Late = Annotated[
+    float | None,
+    typer.Option("--delay", metavar="S", help="How late delayed is; default: outlasts all timers."),
+]
+Call = Annotated[
+    int, typer.Option(metavar="N", help="Request of an interrupted step at which it is cut off.")
+]
+Repeats = Annotated[
+    int, typer.Option(metavar="N", help="Trials of what fails; it counts if most of them fail.")
+]
+Markdown = Annotated[
+    str, typer.Option("--markdown", metavar="FILE", help="The table; - is standard output.")
 ]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after the first failure.")]
 
@@ -101,6 +146,42 @@ def hunt(
         return command.carry_out(chosen, place, *screens(""), way)
 
     raise typer.Exit(or_error(hunted))
+
+
+@app.command(epilog=_CRITICAL_EXAMPLES, short_help="Slip every step in every way: a table.")
+def criticality(
+    *,
+    procedure: Procedure,
+    steps: Steps = "",
+    slips: Ways = "",
+    fault: Beside = None,
+    disaster: Disaster = "",
+    delay: Late = None,
+    call: Call = 1,
+    repeats: Repeats = 3,
+    jobs: Jobs = 1,
+    replication: Replication = "sync",
+    profile: Profile = "fast",
+    json_file: Json = "",
+    markdown: Markdown = "",
+    engine: EngineName = "auto",
+    keep_evidence: Evidence = None,
+    timeout_scale: Scale = 1.0,
+) -> None:
+    """Slip every step of PROCEDURE in every way, alone and with one fault: which invariants break.
+
+    Exit code 0: all was judged, whatever it came to; 1: the procedure fails without a slip; 3: not
+    all could be judged."""
+
+    options = dict(locals())
+
+    def examined() -> int:
+        from drharness.cli import criticality as command
+
+        chosen, way = command.read(**options)
+        return command.carry_out(chosen, *screens(way.standard_output), way)
+
+    raise typer.Exit(or_error(examined))
 
 
 @app.command(short_help="Try a schedule again: still fails, fixed, or no longer applicable.")
