@@ -116,7 +116,7 @@ def test_without_any_the_way_to_one_is_told(tmp_path: Path) -> None:
 
 
 def test_the_directory_is_private(runtime: Path) -> None:
-    assert register.directory() == runtime
+    assert register.made() == register.directory() == runtime
     assert runtime.stat().st_mode & 0o777 == 0o700
     runtime.chmod(0o770)
     with pytest.raises(UsageError, match=r"others may use it .mode 0770.. Run `chmod 700 "):
@@ -127,13 +127,17 @@ def test_without_a_runtime_directory_there_is_one_of_the_users(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert register.directory() == Path(f"/tmp/drharness-{os.getuid()}")
+    folder = Path(f"/tmp/drharness-{os.getuid()}")
+    assert register.directory() == folder
+    others = folder.exists() and any(folder.iterdir())
+    register.claim("passing", pid=os.getpid(), since="now", until="soon").release()
+    assert folder.exists() == others  # an empty one goes with the last deployment
 
 
 def test_another_users_directory_is_refused(runtime: Path) -> None:
     stranger = Path("/")
     if os.getuid() == 0:
-        stranger = register.directory()
+        stranger = register.made()
         os.chown(stranger, 4711, -1)
     with pytest.raises(UsageError, match=r"it belongs to user \d+, you are user \d+. Remove it"):
         register.check_directory(stranger)
@@ -151,4 +155,4 @@ def test_a_directory_that_cannot_be_made_is_named(
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
     with pytest.raises(UsageError, match=r"gone/drharness: cannot be made .No such file"):
-        register.directory()
+        register.made()

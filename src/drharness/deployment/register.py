@@ -63,12 +63,20 @@ def check_name(name: str, what: str = "name") -> str:
 
 
 def directory() -> Path:
-    """The directory of this user's records, made if need be.
+    """The directory of this user's records; it need not be there.
 
     :raises UsageError: it is not this user's alone; says whose it is and what to do
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     path = Path(runtime) / "drharness" if runtime else Path(f"/tmp/drharness-{os.getuid()}")
+    with contextlib.suppress(FileNotFoundError):
+        check_directory(path)
+    return path
+
+
+def made() -> Path:
+    """The same, made if need be."""
+    path = directory()
     try:
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
@@ -131,6 +139,7 @@ class Claim:
         if self.holds or not path.exists():  # else another one has taken the name
             self.socket.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
+            _tidy(self._folder)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
@@ -147,11 +156,15 @@ def claim(name: str, *, pid: int, since: str, until: str) -> Claim:
 
     :raises UsageError: it is taken; says by what and what to do
     """
-    folder = directory()
-    path = _path(folder, check_name(name))
+    check_name(name)
     while True:
         clear(name)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        folder = made()
+        path = _path(folder, name)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # another keeper has just tidied up
+            continue
         if _lock(fd) and _is_there(path, fd):
             return Claim(folder, fd, Record(name, pid, STARTING, since, until))
         os.close(fd)
@@ -207,6 +220,7 @@ def clear(name: str) -> Gone | None:
         record = _read(path)
         (folder / f"{name}.sock").unlink(missing_ok=True)
         path.unlink()
+        _tidy(folder)
     finally:
         os.close(fd)
     return None if record is None else Gone(record, _cleared(Path(record.evidence)))
@@ -238,6 +252,13 @@ def processes_of(evidence: Path) -> list[str]:
         except OSError:  # it has just ended, or is another user's
             continue
     return found
+
+
+def _tidy(folder: Path) -> None:
+    """An empty directory in /tmp goes; that in XDG_RUNTIME_DIR goes with the user's session."""
+    if not os.environ.get("XDG_RUNTIME_DIR"):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _names() -> Iterator[str]:
