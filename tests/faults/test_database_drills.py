@@ -149,10 +149,13 @@ def test_a_standby_whose_wal_was_recycled_is_told_when_its_slot_is_back(tmp_path
 
 
 def test_half_a_record_at_the_end_keeps_no_failover_from_its_way(deployment: Deployment) -> None:
-    """WAL is sent by pages: what a dead primary sent last may never be replayed."""
+    """WAL is sent by pages: what a dead primary sent last may never be replayed.
+
+    Whatever the server itself writes next completes the record, hence one more every second.
+    """
     message = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 20000))"
     psql = [binaries.find().program("psql"), "-h", "/run/postgresql", "-U", "postgres", "config"]
-    program = [*psql, "-c", "BEGIN", "-c", message, "-c", "SELECT pg_sleep(60)"]
+    program = [*psql, "-c", "BEGIN", *(["-c", message, "-c", "SELECT pg_sleep(1)"] * 60)]
     ask(deployment.operations, "region1-dbms", "start", name="half", program=program)
 
     def behind() -> bool:
