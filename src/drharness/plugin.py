@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from drharness import errors, plugin_options
+from drharness import errors, plugin_lab, plugin_options
 from drharness.plugin_keep import Keep
 from drharness.plugin_options import Settings
 from drharness.plugin_stock import Stock
@@ -26,6 +26,8 @@ from drharness.plugin_stock import Stock
 if TYPE_CHECKING:
     from drharness.deployment import Deployment
     from drharness.deployment.after_failure import Plan
+    from drharness.schedule import Schedule, Trial
+    from drharness.search.machine import DrMachine
     from drharness.topology import Topology
 
 _MARKER = "dr(replication='async', ttl=30, ...): arguments of Topology.guide() for dr_topology"
@@ -58,6 +60,7 @@ class Lab:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._failed: dict[str, Trial] = {}
 
     def deployment(
         self, topology: Topology | None = None
@@ -70,6 +73,14 @@ class Lab:
         topology = topology or self._session.settings.topology
         more = self._session.stock.expects_more(topology)
         return self._session.bring_up(topology, shared=True, more=more)
+
+    def attempt(self, schedule: Schedule) -> Trial:
+        """Play a schedule on a deployment of its own, and judge it; see :mod:`plugin_lab`."""
+        return plugin_lab.attempt(schedule, self.deployment, known=self._failed)
+
+    def run(self, machine: type[DrMachine], settings: Any = None) -> None:
+        """Run a state machine's examples; see :func:`drharness.search.machine.run`."""
+        plugin_lab.run(machine, self, settings)
 
 
 class Session:

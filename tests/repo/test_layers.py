@@ -38,7 +38,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "procedures": DRIVING | {"checks"},
     "schedule": DRIVING | {"faults", "procedures", "checks"},
     "search": DRIVING | {"faults", "procedures", "checks", "schedule"},
-    "selftest": DRIVING | {"faults", "procedures", "checks"},
+    "selftest": DRIVING | {"faults", "procedures", "checks", "schedule"},
     "report": PURE_DATA | {"checks"},
 }
 # These assemble the rest: they may import anything, and nobody imports them.
@@ -49,6 +49,7 @@ EDGES = frozenset(
         "cli",
         "plugin",
         "plugin_keep",
+        "plugin_lab",
         "plugin_options",
         "plugin_stock",
         "hookspecs",
@@ -56,7 +57,9 @@ EDGES = frozenset(
 )
 # What another edge may import: the package's version, the hooks that the plugin registers and its
 # options, its pools and what it keeps; and ``python -m drharness`` is the command line.
-SHARED_EDGES = frozenset({"__init__", "hookspecs", "plugin_keep", "plugin_options", "plugin_stock"})
+SHARED_EDGES = frozenset(
+    {"__init__", "hookspecs", "plugin_keep", "plugin_lab", "plugin_options", "plugin_stock"}
+)
 COMMAND = ("__main__", "cli")
 
 # Of these folders, only the modules that hold the contract: engines fork components by name.

@@ -8,6 +8,7 @@ is brought to rest; the verdict is the caller's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NoReturn
 
 from drharness.deployment.deployment import Deployment
@@ -48,16 +49,44 @@ def play(
     :param on_act: called with each action once it is done
     :raises DrHarnessError: the machinery has gone, or traffic did not start: there is no result
     """
-    if deployment.current_traffic is None:
-        deployment.traffic(schedule.rate).__enter__()
-    player = _Player(schedule, deployment)
-    acts = []
-    for number, action in enumerate(schedule.actions, start=1):
-        acts.append(player.act(number, action))
+    playing = Playing(schedule, deployment)
+    for action in schedule.actions:
+        acted = playing.act(action)
         if on_act is not None:
-            on_act(acts[-1])
-    settled = player.settle()
-    return Play(schedule, tuple(acts), tuple(player.runs), settled)
+            on_act(acted)
+    return playing.settle()
+
+
+class Playing:
+    """A schedule that is played action by action, each as somebody decides on it.
+
+    :ivar acts: the actions that were played, in order
+    """
+
+    def __init__(self, schedule: Schedule, deployment: Deployment) -> None:
+        """Begin traffic if there is none.
+
+        :param schedule: its procedure, topology and rate count; its actions are not looked at
+        :raises DrHarnessError: traffic did not start
+        """
+        if deployment.current_traffic is None:
+            deployment.traffic(schedule.rate).__enter__()
+        self.acts: list[Acted] = []
+        self._schedule, self._player = schedule, _Player(schedule, deployment)
+
+    def act(self, action: Action) -> Acted:
+        """Do it, or say why not.
+
+        :raises DrHarnessError: the machinery has gone
+        """
+        self.acts.append(self._player.act(len(self.acts) + 1, action))
+        return self.acts[-1]
+
+    def settle(self) -> Play:
+        """Bring everything to rest; how the schedule of the actions that were played went."""
+        settled = self._player.settle()
+        schedule = replace(self._schedule, actions=tuple(a.action for a in self.acts))
+        return Play(schedule, tuple(self.acts), tuple(self._player.runs), settled)
 
 
 class _Player:

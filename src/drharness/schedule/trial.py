@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drharness.checks.verdict import Judgement, Verdict, worst
+from drharness.deployment.deployment import Deployment
 from drharness.deployment.pool import Pool
 from drharness.kernel import clock
 from drharness.schedule.interpreter import play
@@ -51,6 +52,32 @@ class Trial:
         """Ids of the invariants that failed."""
         return self.judgement.failed
 
+    @property
+    def ok(self) -> bool:
+        """Whether everything was judged and passed."""
+        return self.status is Verdict.PASS
+
+    def __repr__(self) -> str:
+        """In a line, for the assertion that shows it: what failed, and how to replay it."""
+        bad = [f"{f.invariant} {f.seen.splitlines()[0]}" for f in self.judgement.findings[:3]]
+        bad += [] if self.play.settled.ok else [self.play.settled.text.splitlines()[0]]
+        again = "" if self.ok else f"; again: drharness replay {_shown(self.run / FILE)}"
+        return f"<{self.status}{': ' if bad else ''}{'; '.join(bad)}{again}>"
+
+    def __str__(self) -> str:
+        """For an assertion: what failed with its proof, the actions, and how to replay them."""
+        lines = [self.judgement.findings_text]
+        if not self.play.settled.ok:
+            lines.append(f"not at rest: {self.play.settled.text}")
+        lines += ["actions:", *(f"  {act}" for act in self.play.acts)]
+        file = _shown(self.run / FILE)
+        return "\n".join([*lines, f"schedule: {file}", f"again: drharness replay {file}"])
+
+
+def _shown(path: Path) -> str:
+    """Relative to the current directory if it lies there."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
 
 def attempt(
     schedule: Schedule, pool: Pool, *, on_act: Callable[[Acted], None] | None = None
@@ -63,11 +90,17 @@ def attempt(
     begun = clock.Deadline(0)
     with pool.lease() as deployment:
         write(schedule, deployment.evidence)
-        played = play(schedule, deployment, on_act=on_act)
-        judgement = deployment.judge()
-        trial = Trial(played, judgement, deployment.evidence, begun.waited)
-        write(schedule, deployment.evidence, found=_found(trial))
-        return trial
+        return judged(play(schedule, deployment, on_act=on_act), deployment, begun)
+
+
+def judged(played: Play, deployment: Deployment, begun: clock.Deadline) -> Trial:
+    """Judge what was played, and write its schedule with what came of it.
+
+    :param begun: a deadline that has waited since the deployment was asked for
+    """
+    trial = Trial(played, deployment.judge(), deployment.evidence, begun.waited)
+    write(trial.schedule, deployment.evidence, found=_found(trial))
+    return trial
 
 
 def write(schedule: Schedule, run: Path, *, found: dict[str, Any] | None = None) -> Path:
