@@ -67,7 +67,7 @@ def test_a_planted_slip_is_found_by_given_and_by_a_machine_in_two_workers(
     assert "HealthCheck" not in text
     assert "schedule=Schedule(" in text  # the falsifying example
     assert "state.inject(" in text or "state.disaster(fault=RegionsCut(" in text
-    files = set(re.findall(r"again: drharness replay ([^\s>]+)", text))
+    files = set(re.findall(r"again: drharness replay (\S+?schedule\.json)", text))
     assert len(files) == 2
     for file in files:
         schedule = Schedule.load(suite.path / file)
