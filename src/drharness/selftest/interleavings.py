@@ -72,14 +72,14 @@ INTERLEAVINGS = (
         "amnesiac",
         "csproxy",
         "a proxy that starts without a master serves no data as all the data",
-        ("S7", "S10", "S13"),
+        ("S10",),
         (Inject(VmDown("active.framework")), _PROXY_KILLED, Wait(1.0), Finish()),
     ),
     Interleaving(
         "skipping",
         "csproxy",
         "a proxy that restores its session a second time leaves out what it missed",
-        ("S7", "S10", "S13"),
+        ("S10", "S13"),
         (_PROXIES_CUT, Wait(1.0), Heal(1), Wait(1.0), _PROXIES_CUT, Wait(1.0), Heal(2)),
     ),
     Interleaving(

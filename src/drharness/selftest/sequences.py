@@ -19,6 +19,7 @@ from drharness.components.messages import ChangeConfig, Changed, Event
 from drharness.components.store import Snapshot, Store
 
 _ADDRESSES = "/var/lib/drharness/master-addresses"
+_PLACE = "/var/lib/drharness/place"
 
 
 class _Counting(CsProxy):
@@ -84,8 +85,17 @@ class Weary(CsProxy):
         return up
 
 
+class _NotingUpstream(Upstream):
+    def _apply(self, event: Event) -> None:
+        super()._apply(event)
+        self.env.disk.write_text(_PLACE, f"{self.cache.epoch} {self.cache.seq}")
+
+
 class Amnesiac(CsProxy):
-    """Started while there is no master, it takes the data it has, which is none, for all data."""
+    """Started without a master, it says that it is as far as its disk says, and has no data."""
+
+    def _follow(self, hosts: list[str], port: int) -> Upstream:
+        return _NotingUpstream(self, hosts, port)
 
     async def run(self) -> None:
         """Listen, follow the master, and lose patience."""
@@ -93,9 +103,9 @@ class Amnesiac(CsProxy):
 
     async def _give_up(self) -> None:
         await asyncio.sleep(2 * self.env.profile.retry)
-        cache = self.upstream.cache
-        if not cache.loaded:
-            self.upstream.cache = Cache.of_objects([], epoch="", seq=0, epochs=())
+        if not self.upstream.cache.loaded and self.env.disk.exists(_PLACE):
+            epoch, seq = self.env.disk.read_text(_PLACE).split()
+            self.upstream.cache = Cache.of_objects([], epoch=epoch, seq=int(seq), epochs=())
             self.mode_changed()
 
 
