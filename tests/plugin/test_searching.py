@@ -11,6 +11,7 @@ from tests.plugin.conftest import Run
 
 SUITE = """
 from hypothesis import given, seed, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 from drharness.faults import RegionsCut
 from drharness.schedule import Finish, Inject, ProcedureUse, Schedule, Slip
 from drharness.search.drills import SETTINGS
@@ -32,12 +33,16 @@ def test_drawn(dr_lab, schedule):
 PLANTED = """
 tried = []
 
-@settings(SETTINGS)
+@settings(SETTINGS, database=DirectoryBasedExampleDatabase("examples"))
 @given(schedule=st.just(BAD))
 def test_given(dr_lab, schedule):
     trial = dr_lab.attempt(schedule)
     tried.append(trial.run)
     assert trial.ok, trial
+
+def test_it_was_printed_without_being_tried_once_more():
+    assert len(tried) == 2
+    assert len(set(tried)) == 1
 """
 MACHINE = """
 class Unfenced(DrMachine):
@@ -59,8 +64,8 @@ def test_a_planted_slip_is_found_by_given_and_by_a_machine_in_two_workers(
     suite.makepyfile(
         test_good=SUITE + GOOD, test_planted=SUITE + PLANTED, test_machine=SUITE + MACHINE
     )
-    result = run("-n", "2", "-v")
-    result.assert_outcomes(passed=1, failed=2)
+    result = run("-n", "2", "--dist", "loadfile", "-v")
+    result.assert_outcomes(passed=2, failed=2)
     text = result.stdout.str()
     assert text.count("FAIL S1 ") >= 2
     assert "Flaky" not in text
@@ -73,14 +78,4 @@ def test_a_planted_slip_is_found_by_given_and_by_a_machine_in_two_workers(
         schedule = Schedule.load(suite.path / file)
         assert schedule.procedure.slips
         assert (suite.path / file).with_name("history.jsonl").exists()
-    assert (suite.path / ".hypothesis" / "examples").is_dir()
-
-
-@pytest.mark.slow
-def test_a_failing_schedule_is_tried_first_the_next_time(suite: pytest.Pytester, run: Run) -> None:
-    counted = "def test_once():\n    assert len(set(tried)) == 1\n"
-    suite.makepyfile(test_planted=SUITE + PLANTED + counted)
-    for _ in range(2):
-        run().assert_outcomes(passed=1, failed=1)
-    runs = list((suite.path / ".drharness").iterdir())
-    assert len(runs) == 2
+    assert any((suite.path / "examples").iterdir())

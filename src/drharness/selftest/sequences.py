@@ -99,10 +99,10 @@ class Amnesiac(CsProxy):
 
     async def run(self) -> None:
         """Listen, follow the master, and lose patience."""
-        await self.app.run(self._listen(), self.upstream.peer.run(), self._give_up())
+        asyncio.get_running_loop().call_later(2 * self.env.profile.retry, self._give_up)
+        await super().run()
 
-    async def _give_up(self) -> None:
-        await asyncio.sleep(2 * self.env.profile.retry)
+    def _give_up(self) -> None:
         if not self.upstream.cache.loaded and self.env.disk.exists(_PLACE):
             epoch, seq = self.env.disk.read_text(_PLACE).split()
             self.upstream.cache = Cache.of_objects([], epoch=epoch, seq=int(seq), epochs=())
