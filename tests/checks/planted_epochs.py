@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from tests.checks.story import (
     BACKUP,
@@ -139,6 +140,16 @@ def _read_open_write(story: Story) -> None:
     story.op(4.2, "read", via=PROXY["region2"], key="app/shared", val=0, **how)
 
 
+def _from_nowhere(*, key: str, val: Any) -> Callable[[Story], None]:
+    """A proxy without a master answers as if it had never read anything."""
+
+    def change(story: Story) -> None:
+        how: Data = {"type": "ok", "epoch": "", "seq": 0, "mode": "limited", "client": "new"}
+        story.op(2.0, "read", via=PROXY["region2"], key=key, put=None, val=val, **how)
+
+    return change
+
+
 def _digests(one: str, two: str, *, epoch: str) -> Callable[[Story], None]:
     def change(story: Story) -> None:
         story.add(3.5, "cache", proxy=PROXY["region2"], seq=26, epoch=NEW, sha=one)
@@ -234,6 +245,12 @@ STORIES: Mapping[str, tuple[str, bool, Made]] = {
         edited(_lost_and_read(OLD, PROXY["region1"]), ASYNC),
     ),
     "bad_s10_change_left_out": ("S10", True, edited(_left_out)),
+    "bad_s10_empty_in_limited_mode": ("S10", True, told(_from_nowhere(key="app/1", val=None))),
+    "near_s10_no_place_and_no_object": (
+        "S10",
+        False,
+        told(_from_nowhere(key="app/none", val=None)),
+    ),
     "near_s10_unknown_write_explains": ("S10", False, told(_read_open_write)),
     "bad_s10_digests_differ": ("S10", True, told(_digests("aa", "bb", epoch=NEW))),
     "near_s10_digests_of_two_epochs": ("S10", False, told(_digests("aa", "bb", epoch=OLD))),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from drharness.checks.epochs import END, Log
+import msgspec
+
+from drharness.checks.epochs import END, Log, Place
 from drharness.checks.form import NotExercised
 from drharness.checks.models import fold
 from drharness.checks.text import shorten
@@ -24,6 +26,11 @@ def _placed_reads(history: History) -> list[Operation]:
     """Answered reads that say where in the log their proxy was, by invocation."""
     found = [r for r in history.reads if r.type == "ok" and r.epoch and r.seq is not None]
     return sorted(found, key=lambda r: r.invoked)
+
+
+def _unplaced_reads(history: History) -> list[Operation]:
+    """Answered reads that do not say where in the log their proxy was."""
+    return [r for r in history.reads if r.type == "ok" and not (r.epoch and r.seq is not None)]
 
 
 def nothing_resurrected(history: History) -> Findings:
@@ -112,8 +119,10 @@ def cache_is_prefix(history: History) -> Findings:
 
     Premise: reads that say in which epoch and at which seq they were answered, or ``cache`` events.
     Rule: such a read returns what the known changes to its key make, up to that seq; another value
-    only if a write of unknown outcome, begun before, explains it; lost values are S7's. Two proxies
-    at the same epoch and seq have the same digest. Slack: none.
+    only if a write of unknown outcome, begun before, explains it; lost values are S7's. An answered
+    read that names no place returns what some place makes that is not before the latest at which
+    its proxy was known to be. Two proxies at the same epoch and seq have the same digest. Slack:
+    none.
     """
     reads, caches = _placed_reads(history), history.of_kind("cache")
     if not reads and not caches:
@@ -126,7 +135,7 @@ def cache_is_prefix(history: History) -> Findings:
         for r in reads
         if r.opid not in resurrected and not folds.explains(r, value := folds.value(r))
     ]
-    findings = _unequal(caches)
+    findings = _unequal(caches) + _from_nowhere(history, log, folds)
     if bad:
         read, value = bad[0]
         events = [e for r, _ in bad for e in r.events]
@@ -170,6 +179,16 @@ class _Folds:
         seq = END if r.seq is None else r.seq
         return entries[: bisect_right(entries, seq, key=itemgetter(0))]
 
+    def places(self, r: Operation, low: Place) -> Iterator[Operation]:
+        """The read as it would be at each place, from ``low`` on, that its key differs between."""
+        for epoch in self._log.order[self._log.rank[low[0]] :]:
+            begun = self._log.begins(epoch)
+            first = low[1] if epoch == low[0] else 0 if begun == END else begun - 1
+            end = msgspec.structs.replace(r, epoch=epoch, seq=None)
+            later = {seq for seq, _, _ in self._changes(end) if seq > first}
+            for seq in (first, *sorted(later)):
+                yield msgspec.structs.replace(r, epoch=epoch, seq=seq)
+
     def value(self, r: Operation) -> Any:
         """What a read should return, by the changes that are certain."""
         sure = [w for _, w, certain in self._changes(r) if certain]
@@ -194,6 +213,42 @@ class _Folds:
         """The change that a read should have shown."""
         known = self._changes(r)
         return list(known[-1][1].events[-1:]) if known else []
+
+
+def _from_nowhere(history: History, log: Log, folds: _Folds) -> list[Finding]:
+    """Reads that name no place, and return what no place makes at which their proxy may be."""
+    known = _known_places(history, log)
+    for r in sorted(_unplaced_reads(history), key=lambda r: r.invoked):
+        before = [(log.rank[e], seq, e) for done, (e, seq) in known[r.via] if done < r.invoked]
+        if not before:
+            continue  # it may be anywhere, also at the beginning of the log
+        _, seq, epoch = max(before)
+        if any(folds.explains(at, folds.value(at)) for at in folds.places(r, (epoch, seq))):
+            continue
+        should = msgspec.structs.replace(r, epoch=epoch, seq=seq)
+        seen = (
+            f"{r.opid} via {r.via} named no place and returned {shorten(r.result, 24)}: {r.key} is "
+            f"{shorten(folds.value(should), 24)} at {epoch}/{seq}, where the proxy was before"
+        )
+        events = (*r.events, *folds.events(should))
+        expected = "a proxy serves what the log makes, no less than it had"
+        hint = "does it answer from an empty copy instead of its own?"
+        return [Finding("S10", Verdict.FAIL, expected, seen, events, hint)]
+    return []
+
+
+def _known_places(history: History, log: Log) -> dict[str, list[tuple[int, Place]]]:
+    """Proxy -> (instant, place) of what it answered and said of itself."""
+    known: dict[str, list[tuple[int, Place]]] = defaultdict(list)
+    for op in history.ops:
+        if op.type == "ok" and op.epoch and op.seq is not None:
+            known[op.via].append((op.done, (op.epoch, op.seq)))
+    for proxy, samples in history.comps.items():
+        for sample in samples:
+            epoch, seq = sample.get("epoch"), sample.get("seq")
+            if epoch in log.rank and seq is not None and sample.get("mode"):
+                known[proxy].append((sample.t, (epoch, seq)))
+    return known
 
 
 def _unequal(caches: Sequence[Event]) -> list[Finding]:
