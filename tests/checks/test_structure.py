@@ -64,6 +64,47 @@ def test_a_failed_procedure_is_named_with_step_and_text() -> None:
     assert [f.seen for f in findings] == ["it failed at step unblock: the probe saw 5432 open"]
 
 
+def _fails_swapped(one: str, other: str) -> list[Data]:
+    """Two steps are in each other's place; the one that comes too early fails."""
+    order = list(STEPS)
+    a, b = order.index(one), order.index(other)
+    order[a], order[b] = order[b], order[a]
+    events = good_drill()
+    name = dict(zip(STEPS, order, strict=True))
+    for event in events:
+        if event["kind"] == "step":
+            event["id"] = name[event["id"]]
+        elif event["kind"] == "plan":
+            event["steps"] = order
+    done = ("step", other, "ok")
+    events = [e for e in events if (e["kind"], e.get("id"), e.get("type")) != done]
+    return _ends(events, step=other, how="fail")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("fence", "promote"), ("unblock", "flush"), ("flush", "reconnect")]
+)
+def test_what_a_failure_in_a_swapped_order_left_undone_was_not_skipped(
+    one: str, other: str
+) -> None:
+    findings = result_of(_fails_swapped(one, other), "P1").findings
+    assert [(f.expected, f.seen) for f in findings] == [
+        (f"step {one} is completed before step {other} begins",
+         f"{other} began, {one} was not reached"),
+        ("full_failover succeeds", f"it failed at step {other}: the probe saw 5432 open"),
+    ]  # fmt: skip
+
+
+def test_what_a_failed_run_left_out_on_its_way_was_skipped() -> None:
+    events = _ends(good_drill(), step="unblock", how="fail")
+    events = [e for e in events if not (e["kind"] == "step" and e["id"] == "fence")]
+    findings = result_of(events, "P1").findings
+    assert [f.expected for f in findings] == [
+        "full_failover does step fence",
+        "full_failover succeeds",
+    ]
+
+
 def test_a_failed_procedure_that_was_run_again_with_success_is_none() -> None:
     events = _ends(good_drill(), step="unblock", how="fail")
     again: list[dict[str, Any]] = [

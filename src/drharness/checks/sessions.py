@@ -226,8 +226,9 @@ def _from_nowhere(history: History, log: Log, folds: _Folds) -> list[Finding]:
         if any(folds.explains(at, folds.value(at)) for at in folds.places(r, (epoch, seq))):
             continue
         should = msgspec.structs.replace(r, epoch=epoch, seq=seq)
+        got = "nothing" if r.result is None else shorten(r.result, 24)
         seen = (
-            f"{r.opid} via {r.via} named no place and returned {shorten(r.result, 24)}: {r.key} is "
+            f"{r.opid} via {r.via} named no place and returned {got}: {r.key} is "
             f"{shorten(folds.value(should), 24)} at {epoch}/{seq}, where the proxy was before"
         )
         events = (*r.events, *folds.events(should))

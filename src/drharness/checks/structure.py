@@ -10,6 +10,7 @@ from drharness.checks.form import NotExercised
 from drharness.checks.needed import ORDER, required_of
 from drharness.checks.text import seconds_from
 from drharness.checks.verdict import Finding, Verdict
+from drharness.history.event import Event
 from drharness.history.records import Plan, Step
 from drharness.history.view import History
 
@@ -30,10 +31,12 @@ def steps_in_order(history: History) -> list[Finding] | NotExercised:
     """P1. fence < promote < unblock < repoint < start-framework < switch-names < flush < reconnect.
 
     Premise: a procedure was run. Rule: "<" means first completed (ok) before first begun; a
-    procedure that ended ok has done every step it needs (see needed.py); one that
-    failed is named with its step, unless it was run again and succeeded, or it failed where names
-    are needed, said so, and a fault then kept the DNS server from answering. A refusal is no
-    violation here, nor a run that was cut short in its preflight and, run again, refuses.
+    procedure that ended ok has done every step it needs (see needed.py), one that failed those that
+    come before what it began. What it had put off until after the step that failed was not skipped:
+    the first of these is named for the order. A run that failed is named with its step, unless it
+    was run again and succeeded, or it failed where names are needed, said so, and a fault then kept
+    the DNS server from answering. A refusal is no violation here, nor a run that was cut short in
+    its preflight and, run again, refuses.
     Slack: none, the controller records all steps itself.
     """
     if not history.plans:
@@ -41,6 +44,7 @@ def steps_in_order(history: History) -> list[Finding] | NotExercised:
     findings: list[Finding] = []
     for plan in history.plans:
         findings += _order(plan)
+        findings += _not_reached(plan)
         findings += _skipped(plan)
         if not _done_later(history, plan) and not names_failed(history, plan):
             findings += _ended_badly(history, plan)
@@ -55,23 +59,52 @@ def _order(plan: Plan) -> list[Finding]:
         done = plan.step_ok(before)
         if done is not None and done <= begun.invoked:
             continue
-        early = [s for s in plan.steps if s.id == before]
+        early = [e for s in plan.steps if s.id == before for e in s.events]
         when = "was never done" if done is None else _after(begun, done)
-        findings.append(
-            Finding(
-                "P1",
-                Verdict.FAIL,
-                f"step {before} is completed before step {after} begins",
-                f"{after} began, {before} {when}",
-                (*begun.events, *(e for s in early for e in s.events)),
-                f"without it, {MEANING[before]}",
-            )
-        )
+        findings.append(_too_early(before, begun, when, (*begun.events, *early)))
     return findings
+
+
+def _too_early(before: str, begun: Step, when: str, events: tuple[Event, ...]) -> Finding:
+    return Finding(
+        "P1",
+        Verdict.FAIL,
+        f"step {before} is completed before step {begun.id} begins",
+        f"{begun.id} began, {before} {when}",
+        events,
+        f"without it, {MEANING.get(before, 'its effect is missing')}",
+    )
 
 
 def _after(begun: Step, done: int) -> str:
     return f"was completed {seconds_from(begun.invoked, done).strip().lstrip('+')} s later"
+
+
+def _put_off(plan: Plan) -> dict[str, Step]:
+    """Needed steps that a failed run meant to do later than another that comes after them.
+
+    :return: each with the earliest step that was begun in its stead
+    """
+    if plan.type != "fail":
+        return {}
+    required = required_of(plan)
+    begun = sorted(plan.steps, key=lambda s: s.invoked)
+    reached = max((plan.planned.index(s.id) for s in begun if s.id in plan.planned), default=-1)
+    out = {}
+    for step in plan.planned[reached + 1 :]:
+        later = required[required.index(step) + 1 :] if step in required else ()
+        instead = [s for s in begun if s.id in later]
+        if instead and not any(s.id == step for s in begun):
+            out[step] = instead[0]
+    return dict(sorted(out.items(), key=lambda item: required.index(item[0])))
+
+
+def _not_reached(plan: Plan) -> list[Finding]:
+    """The first step that a run had put off, and did not come to since it failed before."""
+    return [
+        _too_early(before, after, "was not reached", after.events)
+        for before, after in list(_put_off(plan).items())[:1]
+    ]
 
 
 def _skipped(plan: Plan) -> list[Finding]:
@@ -82,6 +115,7 @@ def _skipped(plan: Plan) -> list[Finding]:
     if plan.type == "fail" and plan.steps:
         reached = [required.index(s.id) for s in plan.steps if s.id in required]
         missing = [i for i in missing if required.index(i) < max(reached, default=0)]
+        missing = [i for i in missing if i not in _put_off(plan)]
     undone = [s.id for s in plan.steps if s.type != "ok" and plan.step_ok(s.id) is None]
     if plan.type == "ok":
         missing += [i for i in required if i in undone]

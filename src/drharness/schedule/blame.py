@@ -168,8 +168,7 @@ def _left_out(judgement: Judgement, history: History, at: int | None = None) -> 
             continue
         named = {_step_in(f): _first_line(f.seen) for f in judgement.findings if _says(f, plan)}
         how = slips(plan)
-        # A step that failed keeps those after it from being done: these are not to blame.
-        guilty = [s for s in named if s and (not how or any(s in slip for slip in how))]
+        guilty = [s for s in named if s]
         if guilty and len(how) <= 1:
             why = f"P1 in the same run: {named[guilty[0]]}"
             return Blame(f"step {guilty[0]} of {plan.name}", why, step=guilty[0], t=plan.invoked)
