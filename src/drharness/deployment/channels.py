@@ -6,13 +6,12 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from drharness.engines.agent.channel import Channel, ChannelClosed, Message
 from drharness.errors import DrHarnessError, UsageError
+from drharness.kernel import sockets
 
 
 class Said(DrHarnessError):
@@ -68,7 +67,7 @@ def listen(path: Path) -> socket.socket:
     """A socket at a path; what was there goes."""
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with _short(path) as name:
+    with sockets.short(path) as name:
         listening.bind(name)
     listening.listen(64)
     return listening
@@ -81,7 +80,7 @@ def connect(path: Path) -> Channel:
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _short(path) as name:
+        with sockets.short(path) as name:
             sock.connect(name)
     except OSError:
         sock.close()
@@ -98,13 +97,3 @@ def check_peer(sock: socket.socket) -> None:
     _, uid, _ = struct.unpack("3i", packed)
     if uid != os.getuid():
         raise UsageError(f"this deployment belongs to user {os.getuid()}, you are user {uid}.")
-
-
-@contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """Another name of a socket's path: its own may be longer than the 107 bytes of an address."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

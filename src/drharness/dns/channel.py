@@ -7,15 +7,14 @@ A request is ``{"do": "<verb>", ...}``; the reply is the verb's result, or
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from drharness.errors import DrHarnessError, StartupFailed, UsageError
-from drharness.kernel import validate
+from drharness.kernel import sockets, validate
 
 MAX_LINE = 64 << 20
 
@@ -78,23 +77,13 @@ async def serve(path: str, verbs: Mapping[str, Verb]) -> Channel:
     loop = asyncio.get_running_loop()
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with _short(path) as name:
+        with sockets.short(path) as name:
             if _answers(name):
                 raise StartupFailed(f"DNS: another process is listening on {path}: end it first.")
             made.server = await loop.create_unix_server(lambda: _Session(made), name)
     except OSError as error:
         raise StartupFailed(f"DNS: cannot listen on {path}: {error.strerror or error}.") from error
     return made
-
-
-@contextlib.contextmanager
-def _short(path: str) -> Iterator[str]:
-    """Another name of a socket's path: its own may be longer than the 107 bytes of an address."""
-    folder = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{os.path.basename(path)}"
-    finally:
-        os.close(folder)
 
 
 def _answers(path: str) -> bool:
@@ -127,7 +116,7 @@ async def call(path: str, do: str, *, timeout: float = 5.0, **fields: Any) -> di
     """
     try:
         async with asyncio.timeout(timeout):
-            with _short(path) as name:
+            with sockets.short(path) as name:
                 reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
             try:
                 writer.write(json.dumps({"do": do, **fields}).encode() + b"\n")
