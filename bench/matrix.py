@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from drharness import procedures
 from drharness.deployment import Deployment
+from drharness.deployment.traffic import unbroken_clients, wait_to_go_on
 from drharness.errors import DrHarnessError
 from drharness.faults import (
     BY_NAME,
@@ -44,12 +45,10 @@ from drharness.faults import (
     VmRebooted,
 )
 from drharness.faults.model import Fault
-from drharness.kernel import clock
-from drharness.kernel.waiting import wait_until
+from drharness.kernel.waiting import hold
 
 MODES = ("sync", "async")
 _WATCH_S = 1.5  # how long what is broken stays so
-_AGAIN = 8  # acknowledged writes through each region by which they go on again
 _RERUNS = 5
 FAILOVER = procedures.full_failover(to="region2")
 DOWN = RegionDown("region1")
@@ -57,42 +56,13 @@ DOWN = RegionDown("region1")
 Play = Callable[[Deployment], str]  # what went otherwise than the table says; "" if nothing did
 
 
-def _hold(seconds: float) -> None:
-    pause = clock.Deadline(seconds)
-    wait_until(lambda: pause.passed, "the pause", timeout=seconds + 60.0)
-
-
-def _acked(deployment: Deployment, vm: str) -> int:
-    events = deployment.operations.events_of(f"{vm}.application")
-    return sum(e["kind"] == "op" and e["type"] == "ok" and e["f"] != "read" for e in events)
-
-
 def writes_go_on(deployment: Deployment) -> str:
     """Writes are acknowledged through every region that has a client that lived through it all."""
-    operations, profile = deployment.operations, deployment.topology.profile
-    vms = {
-        region: [
-            vm.id
-            for vm in deployment.topology.vms_of(region, "application")
-            if "off" not in {state for _, state in operations.states.get(vm.id, ())}
-        ]
-        for region in deployment.topology.regions
-    }
-    before = {vm: _acked(deployment, vm) for found in vms.values() for vm in found}
-
-    due = [r for r in vms if vms[r] and not operations.are_cut(r, deployment.active)]
-
-    def more(region: str) -> int:
-        return sum(_acked(deployment, vm) - before[vm] for vm in vms[region])
-
+    operations = deployment.operations
+    clients = unbroken_clients(operations)
+    due = {r: vms for r, vms in clients.items() if not operations.are_cut(r, deployment.active)}
     try:
-        wait_until(
-            lambda: all(more(region) >= _AGAIN for region in due),
-            "writes through every region",
-            timeout=profile.rto_bound + profile.eps,
-            interval=0.05,
-            describe=lambda: str({region: more(region) for region in vms}),
-        )
+        wait_to_go_on(operations, due, "writes through every region")
     except DrHarnessError as error:
         return str(error)
     return ""
@@ -104,11 +74,11 @@ def heals(*faults: Fault, writes: bool = True, watch: float = _WATCH_S) -> Play:
     def play(deployment: Deployment) -> str:
         for fault in faults:
             deployment.inject(fault)
-        _hold(watch)
+        hold(watch)
         deployment.heal()
         if writes:
             return writes_go_on(deployment)
-        _hold(_WATCH_S)
+        hold(_WATCH_S)
         return ""
 
     return play
@@ -120,7 +90,7 @@ def stays(*faults: Fault) -> Play:
     def play(deployment: Deployment) -> str:
         for fault in faults:
             deployment.inject(fault)
-        _hold(2 * _WATCH_S)
+        hold(2 * _WATCH_S)
         return ""
 
     return play
@@ -138,7 +108,7 @@ def fails_over(
     def play(deployment: Deployment) -> str:
         for fault in faults:
             deployment.inject(fault)
-            _hold(watch)
+            hold(watch)
         outcome = deployment.run(FAILOVER)
         if outcome.status not in may:
             return f"{outcome.status} at {outcome.step}: {outcome.text}"
@@ -149,7 +119,7 @@ def fails_over(
                 return text
         if returns:
             deployment.heal()
-            _hold(_WATCH_S)
+            hold(_WATCH_S)
         return writes_go_on(deployment)
 
     return play
@@ -161,7 +131,7 @@ def _run_again(deployment: Deployment) -> str:
         outcome = deployment.run(FAILOVER)
         if outcome.ok:
             return ""
-        _hold(0.3)
+        hold(0.3)
     return f"run again, it {outcome.status} at {outcome.step}: {outcome.text}"
 
 

@@ -10,7 +10,7 @@ import pytest
 from drharness.components.link import Link, Quiet
 from drharness.components.wire import serve
 from drharness.kernel import clock
-from drharness.kernel.waiting import wait_until
+from drharness.kernel.waiting import hold
 from tests.components.environment import QUICK, World, play, until
 from tests.components.own_time import run
 
@@ -30,8 +30,7 @@ class Silent(Quiet):
 
 def _stand_still(seconds: float) -> None:
     """Nothing of this process goes on for so long, as if the machine ran others."""
-    pause = clock.Deadline(seconds)
-    wait_until(lambda: pause.passed, "the end of the stall", timeout=seconds + 60.0)
+    hold(seconds, "the end of the stall")
 
 
 def test_a_host_that_stands_still_breaks_no_link(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from drharness.checks.verdict import Judgement
 from drharness.deployment import Deployment, deploy
 from drharness.errors import UsageError
 from drharness.faults.model import Fault
+from drharness.kernel.waiting import hold
 from drharness.procedures import Outcome, Procedure
-from drharness.schedule.rest import hold
 from drharness.topology import Topology
 
 DOWN = faults.RegionDown("region1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ from drharness.kernel.waiting import wait_until
 
 _CLIENT = "drharness.components.client"
 _PREMISE_S = 30.0
+_AGAIN = 8  # operations through each region by which they go on again
 
 
 class Traffic:
@@ -51,27 +53,21 @@ class Traffic:
         self._wait_for_premise(profile.min_acked)
         return self
 
-    def _wait_for_premise(self, acked: int) -> None:
+    def _wait_for_premise(self, count: int) -> None:
         """A fault proves nothing before some writes were acknowledged in every region."""
         seen: dict[str, int] = {}
 
         def enough() -> bool:
             self._operations.check_engine()
-            seen.update({vm: self._acked(vm) for vm in self._vms})
-            return sum(seen.values()) >= acked and all(seen.values())
+            seen.update({vm: acked(self._operations, vm) for vm in self._vms})
+            return sum(seen.values()) >= count and all(seen.values())
 
         wait_until(
             enough,
-            f"{acked} acknowledged writes, some from every Application VM",
-            timeout=_PREMISE_S + acked / self.rate,
+            f"{count} acknowledged writes, some from every Application VM",
+            timeout=_PREMISE_S + count / self.rate,
             interval=0.03,
             describe=lambda: str(seen),
-        )
-
-    def _acked(self, vm: str) -> int:
-        events = self._operations.events_of(f"{vm}.application")
-        return sum(
-            1 for e in events if e["kind"] == "op" and e["type"] == "ok" and e["f"] != "read"
         )
 
     @property
@@ -109,12 +105,12 @@ class Traffic:
     def wait_writes(self, count: int, *, timeout: float) -> None:
         """Wait until the living clients had ``count`` more writes acknowledged, all together."""
         living = [vm for vm in self._vms if self._operations.is_on(vm)]
-        before = {vm: self._acked(vm) for vm in living}
+        before = {vm: acked(self._operations, vm) for vm in living}
         started = clock.now()
 
         def enough() -> bool:
             self._operations.check_engine()
-            return sum(self._acked(vm) - before[vm] for vm in living) >= count
+            return sum(acked(self._operations, vm) - before[vm] for vm in living) >= count
 
         wait_until(
             enough,
@@ -123,3 +119,49 @@ class Traffic:
             interval=0.05,
             describe=lambda: f"{clock.now() - started:.1f} s of traffic",
         )
+
+
+def acked(operations: Operations, vm: str) -> int:
+    """How many changes of an Application VM's client were acknowledged until now."""
+    events = operations.events_of(f"{vm}.application")
+    return sum(e["kind"] == "op" and e["type"] == "ok" and e["f"] != "read" for e in events)
+
+
+def unbroken_clients(operations: Operations) -> Mapping[str, Sequence[str]]:
+    """Application VMs by region whose clients have lived through everything, so still run."""
+    return {
+        region: [
+            vm.id
+            for vm in operations.topology.vms_of(region, "application")
+            if "off" not in {state for _, state in operations.states.get(vm.id, ())}
+        ]
+        for region in operations.topology.regions
+    }
+
+
+def wait_to_go_on(
+    operations: Operations,
+    clients: Mapping[str, Sequence[str]],
+    what: str,
+    *,
+    count: Callable[[Operations, str], int] = acked,
+) -> None:
+    """Wait until some more of what is counted has happened in every region.
+
+    :param clients: Application VMs by region; nobody is waited for where there are none
+    :param what: is counted, as the subject of a sentence; ``count``: of one of them
+    :raises WaitTimeout: with how many more there were, by region
+    """
+    before = {vm: count(operations, vm) for vms in clients.values() for vm in vms}
+
+    def more(region: str) -> int:
+        return sum(count(operations, vm) - before[vm] for vm in clients[region])
+
+    profile = operations.topology.profile
+    wait_until(
+        lambda: all(more(region) >= _AGAIN for region, vms in clients.items() if vms),
+        what,
+        timeout=profile.rto_bound + profile.eps,
+        interval=0.05,
+        describe=lambda: str({region: more(region) for region in clients}),
+    )

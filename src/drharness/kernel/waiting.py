@@ -57,3 +57,12 @@ def wait_until(
         if last:
             raise WaitTimeout(what, deadline.waited, observation, hint)
         clock.nap(min(interval, max(deadline.left, 0.001)))
+
+
+def hold(seconds: float, what: str = "the pause") -> None:
+    """Let time pass: as much as was asked for, whatever the scale.
+
+    :param what: is over then, for the error of a host that stalls
+    """
+    pause = clock.Deadline(seconds)
+    wait_until(lambda: pause.passed, what, timeout=seconds + 60.0)

@@ -13,7 +13,7 @@ from drharness.deployment.requests import Moment
 from drharness.errors import ControllerDied, DrHarnessError, UsageError
 from drharness.history.records import Operation
 from drharness.kernel import clock, rng
-from drharness.kernel.waiting import wait_until
+from drharness.kernel.waiting import hold
 from drharness.procedures.step import Context, Options, Step, StepRefused
 
 
@@ -226,8 +226,7 @@ def _wait(step: Step, context: Context) -> None:
     if step.delay:
         text = f"step {step.id} is put off for {step.delay:g} s"
         context.operations.recorder.record("note", text=text)
-        pause = clock.Deadline(step.delay)
-        wait_until(lambda: pause.passed, f"the pause before {step.id}", timeout=step.delay + 60.0)
+        hold(step.delay, f"the pause before {step.id}")
 
 
 def _carry_out(step: Step, context: Context) -> StepResult:

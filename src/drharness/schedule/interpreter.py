@@ -15,6 +15,7 @@ from drharness.deployment.deployment import Deployment
 from drharness.deployment.requests import Moment
 from drharness.errors import ControllerDied, DrHarnessError, EngineLost
 from drharness.kernel import clock
+from drharness.kernel.waiting import hold
 from drharness.procedures import Run, StepResult
 from drharness.schedule import encoding, reach, rest
 from drharness.schedule.actions import (
@@ -224,7 +225,7 @@ class _Player:
     # -- the rest --------------------------------------------------------------------------
 
     def _wait(self, action: Wait) -> tuple[str, str, str]:
-        rest.hold(action.seconds)
+        hold(action.seconds)
         return "ok", "", ""
 
     def _operate(self, action: Operate) -> tuple[str, str, str]:

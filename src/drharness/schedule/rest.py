@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from drharness.deployment.deployment import Deployment
-from drharness.deployment.operations import NOT_YET
+from drharness.deployment.operations import NOT_YET, Operations
+from drharness.deployment.traffic import acked, unbroken_clients, wait_to_go_on
 from drharness.errors import WaitTimeout
 from drharness.kernel import clock
-from drharness.kernel.waiting import wait_until
+from drharness.kernel.waiting import hold
 from drharness.schedule.outcome import Ended
 
 _RUNS = 5
 _ALIKE = {"refused": 2, "fail": 3}  # ends for the same reason by which there is no hope
 _PAUSE_S = 0.3  # an operator looks and tries again: a standby that was away needs a moment
-_AGAIN = 8  # acknowledged writes through each region by which they go on again
 
 
 def until_done(once: Callable[[], Ended], *, needed: Callable[[], bool], patience: float) -> Ended:
@@ -38,12 +38,6 @@ def until_done(once: Callable[[], Ended], *, needed: Callable[[], bool], patienc
         before, last, runs = last, once(), runs + 1
         alike = alike + 1 if _words(last) == _words(before) else 1
     return last
-
-
-def hold(seconds: float) -> None:
-    """Let time pass."""
-    pause = clock.Deadline(seconds)
-    wait_until(lambda: pause.passed, "the pause", timeout=seconds + 60.0)
 
 
 def _words(ended: Ended) -> str:
@@ -70,51 +64,24 @@ def service(deployment: Deployment, *, shut: bool) -> str:
 
     :param shut: only a procedure would let writes in: none are awaited, but reads
     """
-    clients = _clients(deployment)
+    clients = unbroken_clients(deployment.operations)
     if not any(clients.values()):
         _try_once(deployment)
         return ""
-    wanted = "read" if shut else "write"
-    before = {vm: _ended(deployment, vm, wanted) for vms in clients.values() for vm in vms}
-
-    def more(region: str) -> int:
-        return sum(_ended(deployment, vm, wanted) - before[vm] for vm in clients[region])
-
-    profile = deployment.topology.profile
+    wanted, count = ("read", _reads) if shut else ("write", acked)
+    what = f"{wanted}s through every region at rest"
     try:
-        wait_until(
-            lambda: all(more(region) >= _AGAIN for region, vms in clients.items() if vms),
-            f"{wanted}s through every region at rest",
-            timeout=profile.rto_bound + profile.eps,
-            interval=0.05,
-            describe=lambda: str({region: more(region) for region in clients}),
-        )
+        wait_to_go_on(deployment.operations, clients, what, count=count)
     except WaitTimeout as error:
         deployment.operations.check_engine()
         return str(error)
     return ""
 
 
-def _clients(deployment: Deployment) -> Mapping[str, Sequence[str]]:
-    """Application VMs by region whose clients have lived through everything."""
-    states = deployment.operations.states
-    return {
-        region: [
-            vm.id
-            for vm in deployment.topology.vms_of(region, "application")
-            if "off" not in {state for _, state in states.get(vm.id, ())}
-        ]
-        for region in deployment.topology.regions
-    }
-
-
-def _ended(deployment: Deployment, vm: str, what: str) -> int:
-    """How many reads of a client have ended, however; or how many of its changes succeeded."""
-    events = deployment.operations.events_of(f"{vm}.application")
-    done = [e for e in events if e["kind"] == "op" and e["type"] != "invoke"]
-    if what == "read":
-        return sum(e["f"] == "read" for e in done)
-    return sum(e["type"] == "ok" and e["f"] != "read" for e in done)
+def _reads(operations: Operations, vm: str) -> int:
+    """How many reads of a client have ended, however."""
+    events = operations.events_of(f"{vm}.application")
+    return sum(e["kind"] == "op" and e["type"] != "invoke" and e["f"] == "read" for e in events)
 
 
 def _try_once(deployment: Deployment) -> None:
