@@ -6,12 +6,11 @@ is tried again, so that a bound that was missed once by a busy host does not mak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from drharness.checks.verdict import Verdict
-from drharness.errors import DrHarnessError, Unsupported, UsageError
 from drharness.faults.model import Fault
 from drharness.kernel import clock, validate
 from drharness.procedures import Procedure
@@ -20,13 +19,13 @@ from drharness.schedule.procedure import ProcedureUse, Slip
 from drharness.schedule.schedule import Schedule
 from drharness.schedule.trial import Trial
 from drharness.search.alphabet import DISASTERS
+from drharness.search.attempts import Try, tried
 from drharness.search.critical_table import COLUMNS, INTACT, SLIPS, Judged, Outcome, Table
 from drharness.search.shrink import Rule
 from drharness.topology import Topology
 
 MAJORITY = Rule(2, 3)
 _MOST_REPEATS = 99
-Try = Callable[[Schedule], Trial]
 
 
 @dataclass(frozen=True)
@@ -261,13 +260,8 @@ def _tried(cell: Cell, attempt: Try, rule: Rule) -> tuple[list[Seen], float]:
     begun = clock.Deadline(0)
     trials: list[Seen] = []
     while not _decided(trials, rule):
-        try:
-            trials.append(seen(cell, attempt(cell.schedule)))
-        except DrHarnessError as why:
-            if isinstance(why, UsageError | Unsupported):
-                raise
-            text = _line(f"{type(why).__name__}: {why}")
-            trials.append(Seen(Verdict.UNKNOWN, (), text))
+        trial, error = tried(attempt, cell.schedule)
+        trials.append(seen(cell, trial) if trial else Seen(Verdict.UNKNOWN, (), _line(error)))
     return trials, begun.waited
 
 

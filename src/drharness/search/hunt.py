@@ -6,7 +6,7 @@ and then, so a failing schedule is replayed several times and made smaller by it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -17,15 +17,14 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from drharness.checks.verdict import Verdict
-from drharness.errors import DrHarnessError, Unsupported, UsageError
 from drharness.kernel import clock, validate
 from drharness.schedule.schedule import Schedule
 from drharness.schedule.trial import Trial
+from drharness.search.attempts import Try, tried
 from drharness.search.strategies import schedules
 from drharness.topology import Topology
 
 T = TypeVar("T")
-Try = Callable[[Schedule], Trial]
 _WAYS = 2**32
 _DULL = 1000  # schedules drawn that had been drawn before, until there seem to be no others
 MOST_EXAMPLES = 1_000_000
@@ -146,11 +145,5 @@ def examples(hunt: Hunt, attempt: Try, *, jobs: int = 1) -> Iterator[Example]:
 
 def _tried(number: int, schedule: Schedule, attempt: Try) -> Example:
     begun = clock.Deadline(0)
-    trial, error = None, ""
-    try:
-        trial = attempt(schedule)
-    except DrHarnessError as why:
-        if isinstance(why, UsageError | Unsupported):
-            raise
-        error = f"{type(why).__name__}: {why}"
+    trial, error = tried(attempt, schedule)
     return Example(number, schedule, trial, error, begun.waited)

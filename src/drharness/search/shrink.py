@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from drharness.errors import DrHarnessError, Unsupported, UsageError
+from drharness.errors import UsageError
 from drharness.kernel import clock
 from drharness.schedule.schedule import Schedule
-from drharness.schedule.trial import Trial
 from drharness.search import simpler
+from drharness.search.attempts import Try, tried
 
 # Ids of the invariants that fail when a schedule is played; None: there was no result.
 Fails = Callable[[Schedule], Collection[str] | None]
@@ -91,7 +91,7 @@ class Shrunk:
         return f"{actions}, {often}; {self.replays} replays, then {self.why}"
 
 
-def by_replay(attempt: Callable[[Schedule], Trial]) -> Fails:
+def by_replay(attempt: Try) -> Fails:
     """What :func:`shrink` asks, by playing on deployments.
 
     :param attempt: tries a schedule; an error of it is no result, unless it is one of usage or of
@@ -99,12 +99,8 @@ def by_replay(attempt: Callable[[Schedule], Trial]) -> Fails:
     """
 
     def fails(schedule: Schedule) -> Collection[str] | None:
-        try:
-            return attempt(schedule).failed
-        except DrHarnessError as error:
-            if isinstance(error, UsageError | Unsupported):
-                raise
-            return None
+        trial, _ = tried(attempt, schedule)
+        return None if trial is None else trial.failed
 
     return fails
 
