@@ -92,6 +92,36 @@ def _cut_short(until: float | None, epoch: str = "") -> Callable[[list[Data]], N
     return change
 
 
+def _one_write_fails(events: list[Data]) -> None:
+    """One, 9 s after a heal; before and after it writes go on."""
+    _long_after_a_fault(lambda _: None)(events)
+    writes = [
+        d
+        for d in events
+        if d["kind"] == "op" and d["via"] == PROXY["region2"] and d["f"] == "create"
+    ]
+    first = next(d for d in writes if d["type"] == "ok" and d["t"] > ns(10.2))
+    lost = {d["opid"] for d in writes if d["opid"] == first["opid"]}
+    events[:] = [d for d in events if not (d["kind"] == "ack" and d["opid"] in lost)]
+    err = {"cls": "unavailable", "sqlstate": "", "text": "connection lost", "notices": []}
+    first.update(type="fail", err=err)
+    for field in ("epoch", "seq", "mode"):
+        first.pop(field)
+    for data in events:
+        if data["kind"] == "final":
+            data["objects"] = {k: v for k, v in data["objects"].items() if k != first["key"]}
+            if "ops" in data:
+                data["ops"] = {k: v for k, v in data["ops"].items() if k not in lost}
+        elif data["kind"] == "op" and data["key"] == first["key"] and data["f"] == "read":
+            data["val"] = None
+    (stop,) = (d for d in events if d["kind"] == "traffic" and d["type"] == "stop")
+    client = first["proc"].partition("/")[0]
+    for source, counted in stop["counters"].items():
+        if source == client:
+            counted["ok"] -= 1
+            counted["fail"] += 1
+
+
 STORIES: Mapping[str, tuple[str, bool, Made]] = {
     "bad_d4_planned_move_loses": (
         "D4",
@@ -118,6 +148,11 @@ STORIES: Mapping[str, tuple[str, bool, Made]] = {
             ASYNC,
             first=_acked_while_fenced,
         ),
+    ),
+    "near_l1_one_write_fails_long_after": (
+        "L1",
+        False,
+        edited(_one_write_fails),
     ),
     "bad_d5_figure_missing": ("D5", True, edited(_gate(None))),
     "bad_d5_forced_without_figure": ("D5", True, edited(_gate(None, forced=True))),

@@ -49,7 +49,8 @@ def writes_recover(history: History) -> Findings:
     region whose serving proxy is alive and not cut off from the active region, a write is
     acknowledged (in the new epoch, if one was begun) and read back; writes don't stop again. A
     procedure that failed or refused is named. What the next disturbance overtook within the bound
-    is due after that one.
+    is due after that one. Where nobody had written yet when the bound was over, nothing is judged;
+    where traffic had been stopped for as long, lateness proves nothing.
     Slack: eps and two sampling intervals on the profile's rto_bound, and the host's own stalls.
     """
     found = episodes(history)
@@ -62,11 +63,35 @@ def writes_recover(history: History) -> Findings:
         if _may_refuse(history, episode) or behind_boot_rules(history, episode):
             continue
         for region in judged_regions(history, episode, since=since, until=until):
+            if _before_any_write(history, _due_by(history, since)):
+                continue
             judged = True
             findings += _region_recovers(history, episode, region, since)
-    if not judged:
-        return NotExercised("no living region was to recover")
-    return findings
+    if not judged and any(_before_any_write(history, _due_by(history, t)) for _, t in due):
+        return NotExercised("nobody wrote until after recovery was due")
+    return findings if judged else NotExercised("no living region was to recover")
+
+
+def _due_by(history: History, since: int) -> int:
+    """When a recovery that counts from ``since`` is late, its slack included (ns)."""
+    slack = ns(history.profile.eps + 2 * history.profile.sampling)
+    return extended(history, since, since + ns(history.profile.rto_bound)) + slack
+
+
+def _before_any_write(history: History, t: int) -> bool:
+    """Whether nobody had tried a write by ``t`` (ns), and no traffic ran that should have."""
+    begun = min((w.invoked for w in history.writes), default=t + 1)
+    return begun > t and not _running(history, history.events[0].t, t)
+
+
+def _running(history: History, since: int, until: int) -> bool:
+    """Whether traffic ran at any moment of [since, until] (ns)."""
+    on = False
+    for event in history.of_kind("traffic"):
+        if event.t > until or (on and event.t >= since):
+            break
+        on = event["type"] == "start"
+    return on
 
 
 def _may_refuse(history: History, episode: Episode) -> bool:
@@ -86,7 +111,7 @@ def _may_refuse(history: History, episode: Episode) -> bool:
 
 def _region_recovers(history: History, episode: Episode, region: str, since: int) -> list[Finding]:
     slack = ns(history.profile.eps + 2 * history.profile.sampling)
-    bound = extended(history, since, since + ns(history.profile.rto_bound))
+    bound = _due_by(history, since) - slack
     expected = (
         f"a write through {region}'s proxies acknowledged and read back by {_rel(episode, bound)}"
     )
@@ -111,6 +136,10 @@ def _not_recovered(
     last = max((w.done for w in tried), default=0)
     plan_text, plan_events = _broken_plan(episode)
     events = (*plan_events, *(e for w in tried[-2:] for e in w.events))
+    stopped = all(w.invoked > by for w in tried) and not _running(history, since, by)
+    if late and stopped:
+        seen = f"traffic was stopped until then; the first write went through: {late[0].opid}"
+        return Finding("L1", Verdict.UNKNOWN, expected, seen, late[0].events)
     if late:
         first = late[0]
         seen = f"the first one was acknowledged at {_rel(episode, first.done)}{plan_text}"

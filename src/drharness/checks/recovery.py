@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from drharness.checks.episodes import Episode, ns, old_epoch
-from drharness.checks.stalls import stalled
+from drharness.checks.stalls import extended, stalled
 from drharness.history.event import Event
 from drharness.history.records import Operation
 from drharness.history.view import History
@@ -36,26 +36,45 @@ def good_writes(history: History, episode: Episode, region: str, *, since: int) 
 
 
 def _outage_from(history: History, episode: Episode, region: str, *, since: int) -> int:
-    """When a region's writes stopped: first bad write or limited sample; ``since`` if never.
+    """When a region's writes stopped after ``since``; that itself if they did not.
 
-    What was under way when the episode ended was met by what came next.
+    While the disturbance shows (:func:`_shows_until`) the first write that fails begins the outage,
+    or the first sample in limited mode. Later that takes what counts as an outage in L1, begun
+    within rto_bound: what comes later still is not of this recovery, and L1 says that writes
+    stopped again. What was under way when the episode ended was met by what came next.
     """
-    refused = [
-        w.invoked
+    tried = [
+        w
         for w in history.writes
         if w.region == region
-        and not answered(w)
         and since <= w.invoked <= episode.until
         and (episode.until == history.end or (w.ended or history.end) <= episode.until)
     ]
+    shows = _shows_until(history, episode, since)
+    refused = [w.invoked for w in tried if not answered(w) and w.invoked <= shows]
     limited = [
         e.t
         for name, samples in history.comps.items()
         if history.region_of(name) == region
         for e in samples
-        if e.get("mode") == "limited" and since <= e.t <= episode.until
+        if e.get("mode") == "limited" and since <= e.t <= min(shows, episode.until)
     ]
-    return min([*refused, *limited], default=since)
+    bound = extended(history, since, since + ns(history.profile.rto_bound))
+    rows = [row[0].invoked for row in outages(history, tried) if row[0].invoked <= bound]
+    return min([*refused, *limited, *rows], default=since)
+
+
+def _shows_until(history: History, episode: Episode, since: int) -> int:
+    """Until when everybody has noticed what an episode's faults and procedures did (ns).
+
+    That is a keep-alive timeout after the last of them was over.
+    """
+    profile = history.profile
+    over = [f.since if f.healed is None else f.healed for f in episode.faults]
+    over += [p.invoked if p.ended is None else p.ended for p in episode.plans]
+    silence = max(profile.addp_timeout, profile.addp_remote_timeout)
+    last = max([since, *over])
+    return extended(history, last, last + ns(silence + profile.eps))
 
 
 def outage_end(history: History, region: str, *, since: int, until: int) -> int:
