@@ -263,7 +263,7 @@ def selftest(
         from drharness.cli import plan
         from drharness.cli import selftest as command
 
-        plan.check_rest(engine=engine, rate=None, runs=1, scale=1.0, json=json_file)
+        plan.check_rest(engine=engine, json=json_file)
         chosen = command.selected(only or (), engine=engine, evidence=keep_evidence)
         screen, errors = screens(json_file)
         if show:

@@ -11,20 +11,18 @@ from typing import Any
 from drharness import procedures
 from drharness.cli import plan as options
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
+from drharness.cli.place import Place
 from drharness.cli.screen import Screen, to_file
 from drharness.deployment import evidence
-from drharness.deployment.pool import Pool
 from drharness.errors import DrHarnessError, UsageError
 from drharness.faults.model import Fault
 from drharness.kernel import clock, validate, waiting
-from drharness.schedule.schedule import Schedule
-from drharness.schedule.trial import Trial, attempt
+from drharness.schedule.trial import attempt
 from drharness.search.critical_table import SLIPS, Judged, Outcome, Table
 from drharness.search.criticality import Plan, examine, majority
 from drharness.search.shrink import Rule
 from drharness.topology import Topology
 
-_MOST_JOBS = 8
 _MARKS = {Outcome.SAFE: "ok", Outcome.BROKEN: "FAIL", Outcome.UNKNOWN: "--"}
 _SHOWN = 100
 
@@ -34,15 +32,11 @@ class Way:
     """How cells are tried, and where the table goes.
 
     :ivar rule: how often what fails must fail
-    :ivar jobs: how many cells are tried at once
-    :ivar evidence: where runs are kept, None for the default
     :ivar json: path, ``-`` or empty for nowhere; ``markdown``: the same
     """
 
     rule: Rule
-    jobs: int
-    engine: str
-    evidence: Path | None
+    place: Place
     json: str
     markdown: str
 
@@ -52,26 +46,16 @@ class Way:
         return "-" if "-" in (self.json, self.markdown) else ""
 
     @classmethod
-    def of(
-        cls,
-        *,
-        repeats: int,
-        jobs: int,
-        engine: str,
-        evidence: Path | None,
-        json: str,
-        markdown: str,
-    ) -> Way:
+    def of(cls, place: Place, *, repeats: int, json: str, markdown: str) -> Way:
         """What the options describe.
 
         :raises UsageError: names the option, its value and what was expected
         """
-        validate.count("--jobs", jobs, low=1, high=_MOST_JOBS)
         if json and json == markdown:
             raise UsageError(f"--markdown: expected another place than --json, got {markdown!r}.")
         options.check_writable(json)
         options.check_writable(markdown, name="--markdown")
-        return cls(majority(repeats), jobs, engine, evidence, json, markdown)
+        return cls(majority(repeats), place, json, markdown)
 
 
 def read(
@@ -92,19 +76,13 @@ def read(
 
     :raises UsageError: names the option, its value and what was expected
     """
-    options.check_rest(engine=engine, rate=None, runs=1, scale=timeout_scale, json="")
+    options.check_rest(engine=engine, scale=timeout_scale)
     topology = options.topology_of(
         replication=replication, timing=profile, ttl=None, return_fence="boot-deny"
     )
     chosen = planned(procedure, topology, **varied)
-    way = Way.of(
-        repeats=repeats,
-        jobs=jobs,
-        engine=engine,
-        evidence=keep_evidence,
-        json=json_file,
-        markdown=markdown,
-    )
+    place = Place(engine, keep_evidence, jobs)
+    way = Way.of(place, repeats=repeats, json=json_file, markdown=markdown)
     waiting.set_scale(timeout_scale)
     return chosen, way
 
@@ -165,11 +143,9 @@ def carry_out(chosen: Plan, screen: Screen, errors: Screen, way: Way) -> int:
     begun = clock.Deadline(0)
     INTERRUPTS.unshield()
     try:
-        staged = way.jobs if len(cells) > 1 else 0
-        with Pool(
-            chosen.topology, engine=way.engine, evidence_dir=way.evidence, staged=staged
-        ) as pool:
-            for row in examine(chosen, partial(_attempt, pool), rule=way.rule, jobs=way.jobs):
+        with way.place.pool(chosen.topology, trials=len(cells)) as pool:
+            trying = partial(attempt, pool=pool)
+            for row in examine(chosen, trying, rule=way.rule, jobs=way.place.jobs):
                 rows.append(row)
                 _tell(row, len(rows), screen)
     except Interrupted:
@@ -193,10 +169,6 @@ def code(table: Table) -> int:
     if table.intact_fails:
         return 1
     return 0 if table.complete else 3
-
-
-def _attempt(pool: Pool, schedule: Schedule) -> Trial:
-    return attempt(schedule, pool)
 
 
 def _tell(row: Judged, number: int, screen: Screen) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from drharness.checks import judge
 from drharness.cli import records
 from drharness.cli.screen import Screen
 from drharness.deployment import evidence
@@ -49,7 +48,7 @@ def follow(
     evidence.keep(trial.run)
     history = store.load(trial.run / "history.jsonl")
     screen.say()
-    screen.verdict(str(story(history, judge(history)) or trial.judgement.findings_text))
+    screen.verdict(str(story(history, trial.judgement) or trial.judgement.findings_text))
     screen.say()
     for act in trial.play.acts:
         screen.say(f"  {act}")

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from drharness import procedures
 from drharness.checks.verdict import Verdict
-from drharness.cli import failure
+from drharness.cli import duration, failure
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
+from drharness.cli.place import Place
 from drharness.cli.screen import Screen
-from drharness.deployment.pool import Pool
 from drharness.errors import UsageError
 from drharness.history import store
 from drharness.kernel import clock, rng, validate
-from drharness.schedule.schedule import Schedule
-from drharness.schedule.trial import Trial, attempt
+from drharness.schedule.trial import attempt
 from drharness.search.goals import GOALS, Coverage
 from drharness.search.hunt import MOST_EXAMPLES, Example, Hunt, examples
 from drharness.topology import Topology
 
 _EXAMPLES = 100
-_MOST_JOBS = 8
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where deployments run, and where their evidence goes: None for the default."""
-
-    engine: str
-    evidence: Path | None
-
-    def pool(self, topology: Topology, *, trials: int, jobs: int = 1) -> Pool:
-        """Where so many trials get their deployments from: the next comes up while one is used."""
-        staged = jobs if trials > 1 else 0
-        return Pool(topology, engine=self.engine, evidence_dir=self.evidence, staged=staged)
+_UNITS = ("", "s", "m", "h")
 
 
 def planned(
@@ -64,10 +47,10 @@ def planned(
 
 
 def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if found is None:
+    seconds = duration.seconds_in(text, units=_UNITS)
+    if seconds is None:
         raise UsageError(f"--time: expected a duration like 90s, 5m or 1h, got {text!r}.")
-    return float(found[1]) * _UNITS[found[2]]
+    return seconds
 
 
 @dataclass(frozen=True)
@@ -76,36 +59,33 @@ class Way:
 
     :ivar failure: what is made of the first failure
     :ivar goals: names of the goals that must be reached
-    :ivar jobs: how many examples are tried at once
     :ivar keep_going: also after one failed
     """
 
     failure: failure.Wanted
     goals: Sequence[str] = ()
-    jobs: int = 1
     keep_going: bool = False
 
     def check(self) -> None:
         """:raises UsageError: names the option, its value and what was expected"""
         for goal in self.goals:
             validate.choice("--goal", goal, GOALS)
-        validate.number("--jobs", self.jobs, low=1, high=_MOST_JOBS)
         validate.number("--shrink", self.failure.replays, low=0, high=10_000)
         self.failure.check()
 
 
 def carry_out(hunt: Hunt, place: Place, screen: Screen, errors: Screen, way: Way) -> int:
     """Try examples, a line for each, until one fails; the exit code."""
-    for text in _title(hunt, way):
+    for text in _title(hunt, place.jobs):
         screen.say(text)
     screen.say()
     tried: list[Example] = []
-    reached, begun = Coverage(), clock.Deadline(0)
+    reached, begun = Coverage(way.goals), clock.Deadline(0)
     INTERRUPTS.unshield()
     try:
-        with place.pool(hunt.topology, trials=hunt.examples, jobs=way.jobs) as pool:
-            trying = partial(_attempt, pool)
-            for example in examples(hunt, trying, jobs=way.jobs):
+        with place.pool(hunt.topology, trials=hunt.examples) as pool:
+            trying = partial(attempt, pool=pool)
+            for example in examples(hunt, trying, jobs=place.jobs):
                 tried.append(example)
                 _show(example, screen, reached)
                 if example.status is Verdict.FAIL and _is_first(tried) and example.trial:
@@ -117,22 +97,17 @@ def carry_out(hunt: Hunt, place: Place, screen: Screen, errors: Screen, way: Way
         _sum_up(hunt, tried, begun.waited, reached, screen)
         return INTERRUPTS.EXIT_CODE
     _sum_up(hunt, tried, begun.waited, reached, screen)
-    missing = [goal for goal in way.goals if not reached.counts[goal]]
-    if missing:
-        screen.say(f"never reached, and should be: {', '.join(missing)}", "bold")
-    return _code(tried) or (3 if missing else 0)
+    if reached.missing:
+        screen.say(f"never reached, and should be: {', '.join(reached.missing)}", "bold")
+    return _code(tried) or (0 if reached.ok else 3)
 
 
-def _attempt(pool: Pool, schedule: Schedule) -> Trial:
-    return attempt(schedule, pool)
-
-
-def _title(hunt: Hunt, way: Way) -> list[str]:
+def _title(hunt: Hunt, jobs: int) -> list[str]:
     topology = hunt.topology
     bound = f"{hunt.examples} examples" if hunt.seconds is None else f"{hunt.seconds:g} s"
     return [
         f"hunt {hunt.procedure}{' with slips' if hunt.slips else ''}, seed {hunt.seed}, {bound}"
-        f"{f', {way.jobs} at once' if way.jobs > 1 else ''}",
+        f"{f', {jobs} at once' if jobs > 1 else ''}",
         f"  topology  {topology.replication} replication, {topology.timing} timing, "
         f"TTL {topology.ttl} s, return fence {topology.return_fence}",
     ]

@@ -68,7 +68,7 @@ def up(
     def begun() -> int:
         from drharness.cli import kept, plan
 
-        plan.check_rest(engine=engine, rate=None, runs=1, scale=timeout_scale, json="")
+        plan.check_rest(engine=engine, scale=timeout_scale)
         chosen = plan.topology_of(
             topology, replication=replication, timing=timing, ttl=ttl, return_fence=return_fence
         )

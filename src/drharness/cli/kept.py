@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json as encoding
 import os
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drharness.cli import picture, terminal
+from drharness.cli import duration, picture, terminal
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
 from drharness.cli.screen import Screen, to_file
 from drharness.deployment import channels, kept, register
@@ -22,7 +21,7 @@ from drharness.kernel import validate, waiting
 from drharness.topology import Topology
 
 FAILED = 125  # of exec: what was wrong is not the command's own status
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = ("s", "m", "h", "d")
 _USERS = ("root", "postgres")
 _GONE_S = 4.0  # an interrupted command has five seconds
 
@@ -44,9 +43,8 @@ def seconds_of(text: str) -> float:
 
     :raises UsageError: it is none, or less than a second, or more than 30 days
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    if not 1 <= seconds <= 30 * 86400:
+    seconds = duration.seconds_in(text, units=_UNITS)
+    if seconds is None or not 1 <= seconds <= 30 * 86400:
         raise UsageError(
             f"--lifetime: expected a time like 90m, 8h or 2d (30d at most), got {text!r}."
         )

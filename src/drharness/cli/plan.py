@@ -175,7 +175,9 @@ def budget_of(max_rto: float | None, max_rpo: str | None) -> Budget:
     return Budget.of(max_rto, max_rpo, names=("--max-rto", "--max-rpo"))
 
 
-def check_rest(*, engine: str, rate: float | None, runs: int, scale: float, json: str) -> None:
+def check_rest(
+    *, engine: str, scale: float = 1.0, rate: float | None = None, runs: int = 1, json: str = ""
+) -> None:
     """Check the options that are passed on as they are.
 
     :raises UsageError: names the option, its value and what was expected

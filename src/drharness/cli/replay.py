@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from drharness.cli import records
-from drharness.cli.hunt import Place
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
+from drharness.cli.place import Place
 from drharness.cli.screen import Screen
 from drharness.schedule.schedule import Schedule
 from drharness.schedule.trial import FILE, Trial, attempt, found_in

@@ -129,9 +129,10 @@ def hunt(
     def hunted() -> int:
         from drharness.cli import failure, plan
         from drharness.cli import hunt as command
+        from drharness.cli.place import Place
         from drharness.kernel import waiting
 
-        plan.check_rest(engine=engine, rate=None, runs=1, scale=timeout_scale, json="")
+        plan.check_rest(engine=engine, scale=timeout_scale)
         topology = plan.topology_of(
             replication=replication, timing=profile, ttl=None, return_fence="boot-deny"
         )
@@ -139,10 +140,10 @@ def hunt(
             procedure, topology, examples=examples, seed=seed, time=time, slips=slips
         )
         wanted = failure.Wanted(shrink, write_test)
-        way = command.Way(wanted, goal or (), jobs, keep_going)
+        way = command.Way(wanted, goal or (), keep_going)
         way.check()
+        place = Place(engine, keep_evidence, jobs)
         waiting.set_scale(timeout_scale)
-        place = command.Place(engine, keep_evidence)
         return command.carry_out(chosen, place, *screens(""), way)
 
     raise typer.Exit(or_error(hunted))
@@ -199,14 +200,15 @@ def replay(
     or not judged."""
 
     def replayed() -> int:
-        from drharness.cli import hunt, plan
+        from drharness.cli import plan
         from drharness.cli import replay as command
+        from drharness.cli.place import Place
         from drharness.kernel import validate, waiting
 
         validate.number("--times", times, low=1, high=1000)
-        plan.check_rest(engine=engine, rate=None, runs=1, scale=timeout_scale, json="")
+        plan.check_rest(engine=engine, scale=timeout_scale)
         waiting.set_scale(timeout_scale)
-        place = hunt.Place(engine, keep_evidence)
+        place = Place(engine, keep_evidence)
         return command.carry_out(schedule, times, place, *screens(""))
 
     raise typer.Exit(or_error(replayed))

@@ -7,8 +7,8 @@ is tried again, so that a bound that was missed once by a busy host does not mak
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 
 from drharness.checks.verdict import Verdict
 from drharness.faults.model import Fault
@@ -19,7 +19,7 @@ from drharness.schedule.procedure import ProcedureUse, Slip
 from drharness.schedule.schedule import Schedule
 from drharness.schedule.trial import Trial
 from drharness.search.alphabet import DISASTERS
-from drharness.search.attempts import Try, tried
+from drharness.search.attempts import Try, at_once, tried
 from drharness.search.critical_table import COLUMNS, INTACT, SLIPS, Judged, Outcome, Table
 from drharness.search.shrink import Rule
 from drharness.topology import Topology
@@ -243,26 +243,18 @@ def examine(plan: Plan, attempt: Try, *, rule: Rule = MAJORITY, jobs: int = 1) -
     alike: dict[str, list[Cell]] = {}
     for cell in plan.cells:
         alike.setdefault(cell.schedule.to_json(), []).append(cell)
-    workers = ThreadPoolExecutor(jobs, thread_name_prefix="cell")
-    try:
-        running: dict[Future[tuple[list[Seen], float]], list[Cell]] = {
-            workers.submit(_tried, cells[0], attempt, rule): cells for cells in alike.values()
-        }
-        for future in as_completed(running):
-            trials, seconds = future.result()
-            for cell in running[future]:
-                yield judged(cell, trials, rule, seconds=seconds)
-    finally:  # those under way end with their deployments
-        workers.shutdown(wait=False, cancel_futures=True)
+    for rows in at_once((partial(_tried, it, attempt, rule) for it in alike.values()), jobs):
+        yield from rows
 
 
-def _tried(cell: Cell, attempt: Try, rule: Rule) -> tuple[list[Seen], float]:
-    begun = clock.Deadline(0)
+def _tried(alike: Sequence[Cell], attempt: Try, rule: Rule) -> list[Judged]:
+    """What cells with one schedule come to."""
+    cell, begun = alike[0], clock.Deadline(0)
     trials: list[Seen] = []
     while not _decided(trials, rule):
         trial, error = tried(attempt, cell.schedule)
         trials.append(seen(cell, trial) if trial else Seen(Verdict.UNKNOWN, (), _line(error)))
-    return trials, begun.waited
+    return [judged(it, trials, rule, seconds=begun.waited) for it in alike]
 
 
 def _decided(trials: Sequence[Seen], rule: Rule) -> bool:

@@ -19,6 +19,12 @@ from drharness.history.records import Fault, Plan, Step
 from drharness.history.view import History
 from drharness.kernel import validate
 
+# What some dozens of schedules around a failover reach, whatever their seed.
+USUAL = (
+    "failover-done", "step-refused", "begun-again", "done-again", "died-between-steps",
+    "fault-within-run", "two-faults", "region-returned", "write-in-doubt", "write-refused",
+    "both-write-again",
+)  # fmt: skip
 _STALE = ("dns_answers", "resolver_policy")  # while these are in force names may be old ones
 
 
@@ -39,16 +45,15 @@ class Goal:
 class Coverage:
     """How often a search has reached its goals.
 
-    :ivar wanted: names of the goals it must have reached; default: :data:`USUAL`
+    :ivar wanted: names of the goals it must have reached
     """
 
-    wanted: Collection[str] = ()
+    wanted: Collection[str] = USUAL
     runs: int = 0
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        names = [validate.choice("goal", name, GOALS) for name in self.wanted or USUAL]
-        self.wanted = tuple(names)
+        self.wanted = tuple(validate.choice("goal", name, GOALS) for name in self.wanted)
 
     def add(self, history: History) -> frozenset[str]:
         """Count a run; the goals that it is the first to reach."""
@@ -216,9 +221,3 @@ _LIST = (
     Goal("both-write-again", "both regions wrote again after the promotion", _both_write_again),
 )  # fmt: skip
 GOALS: Mapping[str, Goal] = {goal.name: goal for goal in _LIST}
-# What some dozens of schedules around a failover reach, whatever their seed.
-USUAL = (
-    "failover-done", "step-refused", "begun-again", "done-again", "died-between-steps",
-    "fault-within-run", "two-faults", "region-returned", "write-in-doubt", "write-refused",
-    "both-write-again",
-)  # fmt: skip

@@ -7,8 +7,8 @@ and then, so a failing schedule is replayed several times and made smaller by it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import hypothesis
@@ -20,7 +20,7 @@ from drharness.checks.verdict import Verdict
 from drharness.kernel import clock, validate
 from drharness.schedule.schedule import Schedule
 from drharness.schedule.trial import Trial
-from drharness.search.attempts import Try, tried
+from drharness.search.attempts import Try, at_once, tried
 from drharness.search.strategies import schedules
 from drharness.topology import Topology
 
@@ -124,23 +124,18 @@ def examples(hunt: Hunt, attempt: Try, *, jobs: int = 1) -> Iterator[Example]:
         it is one of usage or of the host: that would be every example's
     :param jobs: how many are tried at once, each in a thread
     """
+    return at_once((partial(_tried, *one, attempt) for one in _due(hunt)), jobs)
+
+
+def _due(hunt: Hunt) -> Iterator[tuple[int, Schedule]]:
+    """The schedules with their numbers, as long as there is time for another one."""
     over = clock.Deadline(hunt.seconds) if hunt.seconds is not None else None
     numbered = enumerate(generated(hunt), start=1)
-    running: set[Future[Example]] = set()
-    workers = ThreadPoolExecutor(jobs, thread_name_prefix="example")
-    try:
-        while True:
-            while len(running) < jobs and not (over is not None and over.passed):
-                number, schedule = next(numbered, (0, None))
-                if schedule is None:
-                    break
-                running.add(workers.submit(_tried, number, schedule, attempt))
-            if not running:
-                return
-            ended, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from sorted((f.result() for f in ended), key=lambda example: example.number)
-    finally:  # those under way end with their deployments
-        workers.shutdown(wait=False, cancel_futures=True)
+    while over is None or not over.passed:
+        one = next(numbered, None)
+        if one is None:
+            return
+        yield one
 
 
 def _tried(number: int, schedule: Schedule, attempt: Try) -> Example:
