@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from drharness.cli import criticality, replay
+from drharness.errors import UsageError
 from drharness.faults import RegionDown
 from drharness.kernel.proc import Completed
 from drharness.schedule.actions import Finish, Inject, Next
 from drharness.schedule.procedure import ProcedureUse, Slip
 from drharness.schedule.schedule import Schedule
+from drharness.topology import Topology
 from tests.cli.running import drharness
 
 ACTIONS = (Inject(RegionDown("region1")), Next(3), Finish())
 SLIPPED = Schedule(ACTIONS, ProcedureUse(slips=(Slip("without", "flush"),)))
+# Options of ``criticality``, without what says what is deployed.
+WAY: dict[str, Any] = {
+    "procedure": "full-failover", "steps": "flush", "slips": "skipped", "fault": None,
+    "disaster": "", "delay": None, "call": 1, "repeats": 1, "jobs": 1, "json_file": "",
+    "markdown": "", "engine": "auto", "keep_evidence": None, "timeout_scale": 1.0,
+}  # fmt: skip
 FOUND = '{\n "found": {"status": "FAIL", "failed": ["P1"], "skipped": []},'
 
 
@@ -47,6 +57,45 @@ def test_bad_input_is_refused_in_one_line(args: tuple[str, ...], text: str) -> N
     assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", [("hunt",), ("criticality", "full-failover")])
+def test_what_a_search_deploys_is_that_of_the_file_and_its_options(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    """It gets no further than its options, and says what it read."""
+    bad = tmp_path / "mine.toml"
+    bad.write_text("[profile]\nretries = 1\n")
+    done = drharness(*command, "--topology", bad)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {bad}: [profile] retries: unknown key")
+
+
+def test_a_topology_file_and_options_that_win_over_it(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('replication = "async"\nttl = 7\nregions = ["emea", "apac"]\n')
+    chosen, _ = criticality.read(**WAY, topology=file, replication="", profile="")
+    assert (chosen.topology.replication, chosen.topology.ttl) == ("async", 7)
+    assert {cell.schedule.procedure.to for cell in chosen.cells} == {"apac"}
+    chosen, _ = criticality.read(**WAY, topology=file, replication="sync", profile="")
+    assert (chosen.topology.replication, chosen.topology.ttl) == ("sync", 7)
+    without, _ = criticality.read(**WAY, topology=None, replication="", profile="")
+    assert without.topology == Topology.guide()
+
+
+def test_a_schedule_is_replayed_on_its_own_topology_unless_told(tmp_path: Path) -> None:
+    own = Topology.guide(replication="async").tuned(retry=0.5)
+    file = tmp_path / "schedule.json"
+    file.write_text(Schedule(ACTIONS, topology=own).to_json())
+    assert replay.read(tmp_path).schedule.topology == own
+    other = tmp_path / "other.toml"
+    other.write_text("ttl = 9\n")
+    read = replay.read(file, other).schedule
+    assert read.topology == Topology.guide(ttl=9)
+    assert read.actions == ACTIONS
+    other.write_text('regions = ["emea", "apac"]\n')
+    with pytest.raises(UsageError, match=r"procedure\.to: expected one of"):
+        replay.read(file, other)
 
 
 def test_a_bad_schedule_is_refused_with_its_place(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ class Way:
 def read(
     *,
     procedure: str,
+    topology: Path | None,
     replication: str,
     profile: str,
     repeats: int,
@@ -77,10 +78,8 @@ def read(
     :raises UsageError: names the option, its value and what was expected
     """
     options.check_rest(engine=engine, scale=timeout_scale)
-    topology = options.topology_of(
-        replication=replication, timing=profile, ttl=None, return_fence="boot-deny"
-    )
-    chosen = planned(procedure, topology, **varied)
+    deployed = options.topology_of(topology, replication=replication, timing=profile)
+    chosen = planned(procedure, deployed, **varied)
     place = Place(engine, keep_evidence, jobs)
     way = Way.of(place, repeats=repeats, json=json_file, markdown=markdown)
     waiting.set_scale(timeout_scale)

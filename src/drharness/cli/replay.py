@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from drharness.cli import records
@@ -9,8 +10,9 @@ from drharness.cli.interrupts import INTERRUPTS, Interrupted
 from drharness.cli.place import Place
 from drharness.cli.screen import Screen
 from drharness.schedule.schedule import Schedule
-from drharness.schedule.trial import FILE, Trial, attempt, found_in
+from drharness.schedule.trial import FILE, Found, Trial, attempt, found_in
 from drharness.search.replay import Conclusion, concluded
+from drharness.topology import Topology
 
 _CODES = {
     Conclusion.FAILS: 1,
@@ -20,16 +22,32 @@ _CODES = {
 }
 
 
-def carry_out(file: Path, times: int, place: Place, screen: Screen, errors: Screen) -> int:
-    """Try the schedule of a file so many times; the exit code.
+@dataclass(frozen=True)
+class Read:
+    """A schedule's file, read; ``found``: what it says came of it."""
+
+    file: Path
+    schedule: Schedule
+    found: Found
+
+
+def read(file: Path, topology: Path | None = None) -> Read:
+    """The schedule of a file.
 
     :param file: or a run's directory with one in it
+    :param topology: a TOML file with what is deployed instead of the schedule's own topology
     :raises UsageError: it is no schedule; names the file, the place in it, and what was expected
     """
     file = file / FILE if file.is_dir() else file
-    schedule = Schedule.load(file)
-    found = found_in(file.read_text(encoding="utf-8"), str(file))
-    screen.say(f"replay {file}")
+    other = None if topology is None else Topology.load(topology)
+    schedule = Schedule.load(file, topology=other)
+    return Read(file, schedule, found_in(file.read_text(encoding="utf-8"), str(file)))
+
+
+def carry_out(read: Read, times: int, place: Place, screen: Screen, errors: Screen) -> int:
+    """Try a schedule so many times; the exit code."""
+    schedule, found = read.schedule, read.found
+    screen.say(f"replay {read.file}")
     screen.say(f"  {repr(schedule.procedure.procedure).removeprefix('procedures.')}")
     for number, action in enumerate(schedule.actions, start=1):
         screen.say(f"  {number}. {action}")

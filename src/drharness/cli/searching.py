@@ -8,14 +8,22 @@ from typing import Annotated
 import typer
 
 from drharness.cli.app import app, or_error, screens
-from drharness.cli.options import EngineName, Evidence, Json, Procedure, Replication, Scale
+from drharness.cli.options import (
+    EngineName,
+    Evidence,
+    Json,
+    Procedure,
+    Replication,
+    Scale,
+    TopologyFile,
+)
 
 _HUNT_EXAMPLES = """\b
 Examples:
   drharness hunt
   drharness hunt --slips --time 5m
   drharness hunt --procedure dbms-failover --replication async --seed 7
-  drharness hunt --slips --write-test tests/test_found.py
+  drharness hunt --topology mine.toml --slips --write-test tests/test_found.py
 """
 
 _CRITICAL_EXAMPLES = """\b
@@ -45,7 +53,8 @@ Hunted = Annotated[
     str, typer.Option(metavar="NAME", help="full-failover, framework-failover or dbms-failover.")
 ]
 Profile = Annotated[
-    str, typer.Option(metavar="fast|guide", help="Sub-second timers, or the products' defaults.")
+    str,
+    typer.Option(metavar="fast|guide", help="Sub-second timers (default), or the products' own."),
 ]
 Jobs = Annotated[
     int, typer.Option(metavar="N", help="Examples tried at once, each on its own deployment.")
@@ -113,8 +122,9 @@ def hunt(
     time: Time = "",
     slips: Slips = False,
     procedure: Hunted = "full-failover",
-    profile: Profile = "fast",
-    replication: Replication = "sync",
+    topology: TopologyFile = None,
+    profile: Profile = "",
+    replication: Replication = "",
     keep_going: KeepGoing = False,
     jobs: Jobs = 1,
     shrink: Shrink = 40,
@@ -133,11 +143,9 @@ def hunt(
         from drharness.kernel import waiting
 
         plan.check_rest(engine=engine, scale=timeout_scale)
-        topology = plan.topology_of(
-            replication=replication, timing=profile, ttl=None, return_fence="boot-deny"
-        )
+        deployed = plan.topology_of(topology, replication=replication, timing=profile)
         chosen = command.planned(
-            procedure, topology, examples=examples, seed=seed, time=time, slips=slips
+            procedure, deployed, examples=examples, seed=seed, time=time, slips=slips
         )
         wanted = failure.Wanted(shrink, write_test)
         way = command.Way(wanted, goal or (), keep_going)
@@ -161,8 +169,9 @@ def criticality(
     call: Call = 1,
     repeats: Repeats = 3,
     jobs: Jobs = 1,
-    replication: Replication = "sync",
-    profile: Profile = "fast",
+    topology: TopologyFile = None,
+    replication: Replication = "",
+    profile: Profile = "",
     json_file: Json = "",
     markdown: Markdown = "",
     engine: EngineName = "auto",
@@ -192,6 +201,10 @@ def replay(
         Path, typer.Argument(metavar="FILE", help="A schedule.json, or a run's directory.")
     ],
     times: Annotated[int, typer.Option(metavar="N", help="How often it is tried.")] = 1,
+    topology: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="On this (TOML) instead of the schedule's own."),
+    ] = None,
     engine: EngineName = "auto",
     keep_evidence: Evidence = None,
     timeout_scale: Scale = 1.0,
@@ -208,8 +221,9 @@ def replay(
         validate.number("--times", times, low=1, high=1000)
         plan.check_rest(engine=engine, scale=timeout_scale)
         waiting.set_scale(timeout_scale)
+        read = command.read(schedule, topology)
         place = Place(engine, keep_evidence)
-        return command.carry_out(schedule, times, place, *screens(""))
+        return command.carry_out(read, times, place, *screens(""))
 
     raise typer.Exit(or_error(replayed))
 

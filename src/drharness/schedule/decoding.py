@@ -53,13 +53,19 @@ WAYS: Mapping[str, tuple[str, ...]] = {
 _FAR = 1e12
 
 
-def schedule(text: str, file: str, *, version: int) -> dict[str, Any]:
-    """The arguments of the schedule that a text describes."""
+def schedule(
+    text: str, file: str, *, version: int, topology: Topology | None = None
+) -> dict[str, Any]:
+    """The arguments of the schedule that a text describes.
+
+    :param topology: of the deployment, instead of the one in the text
+    """
     known = ("version", "topology", "rate", "procedure", "actions", "found")
     top = At.document(text, file).fields(known, ("version", "actions"))
     if top["version"].value != version:
         raise top["version"].wrong(f"{version}, the one version that there is")
-    topology = _topology(top["topology"]) if "topology" in top else Topology.guide()
+    if topology is None:
+        topology = _topology(top["topology"]) if "topology" in top else Topology.guide()
     found: dict[str, Any] = {"topology": topology}
     if "rate" in top and top["rate"].value is not None:
         found["rate"] = top["rate"].number(0.1, 2000)

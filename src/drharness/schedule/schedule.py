@@ -58,19 +58,23 @@ class Schedule:
         return f'{{\n{head} "actions": [{actions and chr(10)}{actions}\n ]\n}}\n'
 
     @classmethod
-    def from_json(cls, text: str, file: str = "schedule") -> Schedule:
+    def from_json(
+        cls, text: str, file: str = "schedule", *, topology: Topology | None = None
+    ) -> Schedule:
         """The schedule that a text describes.
 
         :param file: what the text is called, for errors
+        :param topology: of the deployment, instead of the one in the text
         :raises UsageError: names the file, the place in it, the value, what was expected, and the
             nearest valid name
         """
-        return cls(**decoding.schedule(text, file, version=VERSION))
+        return cls(**decoding.schedule(text, file, version=VERSION, topology=topology))
 
     @classmethod
-    def load(cls, path: Path) -> Schedule:
+    def load(cls, path: Path, *, topology: Topology | None = None) -> Schedule:
         """The schedule in a file.
 
+        :param topology: of the deployment, instead of the one in the file
         :raises UsageError: as :meth:`from_json`, or it cannot be read
         """
         try:
@@ -78,4 +82,4 @@ class Schedule:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UsageError(f"{path}: expected a schedule, cannot be read ({why}).") from error
-        return cls.from_json(text, str(path))
+        return cls.from_json(text, str(path), topology=topology)
