@@ -105,6 +105,7 @@ class _Player:
         self.run: Run | None = None
         self.runs: list[Ended] = []
         self._broken_since = False
+        self._halfway = False  # a run changed something, and none has ended well since
         self._opened = 0  # ns at which a procedure last let its Framework into the database
         self._number = 0
         self._do: Mapping[type[Action], Callable[..., tuple[str, str, str]]] = {
@@ -176,6 +177,7 @@ class _Player:
         result = run.next()
         if (result.id, result.type) == ("unblock", "ok"):
             self._opened = clock.now_ns()
+        self._halfway |= result.type == "ok" and result.id != "preflight"
         if run.done:
             self._ended(run)
         return result
@@ -198,6 +200,7 @@ class _Player:
         if run.interrupted:
             self.runs.append(Ended("interrupted", last.id if last else "", run.interrupted))
         elif last is None or last.type == "ok":
+            self._halfway = False
             self.runs.append(Ended("ok"))
         else:
             self.runs.append(Ended(last.type, last.id, last.text))
@@ -258,7 +261,8 @@ class _Player:
         if self.run.done and self.runs[-1].status == "ok" and not self._shut():
             return self.runs[-1]
         patience = self.deployment.topology.profile.rto_bound
-        return rest.until_done(self._run_out, needed=self._shut, patience=patience)
+        needed = lambda: self._halfway or self._shut()
+        return rest.until_done(self._run_out, needed=needed, patience=patience)
 
     def _shut(self) -> bool:
         return rest.behind_boot_rules(self.deployment, self._opened)

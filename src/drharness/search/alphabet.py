@@ -96,3 +96,28 @@ _DATABASES: Sequence[Fault] = (
     FirewallLeftBehind("dormant"),
 )
 FAULTS: Sequence[Fault] = (*_MACHINES, *_PROCESSES, *_NETWORKS, *_NAMES, *_DATABASES)
+
+# What somebody who starts would need and must do without; and what makes somebody start.
+OUTAGES: Sequence[Fault] = (
+    DnsDown(),
+    DnsDown("process"),
+    DnsAnswers("servfail"),
+    DnsAnswers("stale"),
+    RegionDown("active"),
+    RegionsCut(),
+    VmDown("active.framework-p"),
+    VmDown("active.dbms"),
+    VmFrozen("active.framework-p"),
+    VmFrozen("active.dbms"),
+    LinkCut("active.framework-p", "active.dbms"),
+    LinkCut("dormant.application", "active.framework", 0, "reset"),
+)
+STARTS: Sequence[Fault] = (
+    ComponentKilled("dormant.application-p.csproxy"),
+    ComponentKilled("proxies.primary"),
+    ComponentKilled("active.framework-p.configserver"),
+    ComponentKilled("active.framework-p.lca"),
+    VmRebooted("active.framework-p"),
+    VmRebooted("active.dbms"),
+    VmRebooted("dormant.dbms"),
+)

@@ -6,7 +6,8 @@ faults from a list, so that what was found can be told, and made smaller by leav
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from functools import partial
 
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ from drharness.schedule.actions import (
 )
 from drharness.schedule.procedure import ProcedureUse, Slip
 from drharness.schedule.schedule import Schedule
-from drharness.search.alphabet import DISASTERS, FAULTS
+from drharness.search.alphabet import DISASTERS, FAULTS, OUTAGES, STARTS
 from drharness.topology import Topology
 
 MOST_FAULTS = 3  # most real failures need no more, and each costs time
@@ -39,6 +40,8 @@ _KEYS = ("board/1", "board/2")
 _STEPS = 6  # at a time; the longest procedure has eight, and one that is finished has all
 _CALLS = (0, 0, 1, 2, 3, 5)  # 0: between two steps
 _DELAYS = (0.3, 1.0)
+_PLOT = 6  # actions of a plot with what may come between, at most
+_MEANWHILE: tuple[tuple[Action, ...], ...] = ((), (Wait(1.0),))  # long enough to go on again
 # How often each kind of action is drawn, the simplest first.
 _KINDS = (*["next"] * 4, *["inject"] * 3, *["heal"] * 2, "wait", "crash", "finish", "operate")
 
@@ -96,9 +99,13 @@ def schedules(
     slips: bool = False,
     topology: Topology | None = None,
     faults: Sequence[Fault] = FAULTS,
-    most: int = 6,
+    most: int = 8,
 ) -> SearchStrategy[Schedule]:
     """A schedule: mostly the day that the procedure is for, and other things around its steps.
+
+    A third of it is anything. Two plots are a third each, for what no chance would put together
+    often enough: a fault that comes back after it was healed (what is kept from the first time),
+    and somebody who starts while something is out (what is taken for granted at a start).
 
     :param procedure: its name; it moves what is active to the second region
     :param slips: whether the operator slips; without, the procedure is the shipped one
@@ -111,14 +118,62 @@ def schedules(
     return st.builds(
         partial(_schedule, procedure, topology),
         disaster=st.sampled_from([*DISASTERS.get(procedure, ()), None]),
-        at=st.integers(0, 2),
-        body=st.lists(actions(faults=faults), min_size=1, max_size=max(1, most - 2)),
-        finishes=st.booleans(),
+        at=st.sampled_from((0, 1, 2, most)),
+        body=_bodies(faults, most - 2),
+        finishes=st.sampled_from((False, True, True)),
         slipped=_slips(procedure) if slips else st.just(()),
     )
 
 
 _slips = slips
+
+
+@dataclass(frozen=True)
+class _Mend(Action):
+    """A heal that names its fault: the number is known once all that is injected is."""
+
+    fault: Fault
+
+
+def _bodies(faults: Sequence[Fault], most: int) -> SearchStrategy[list[Action]]:
+    """What happens around the disaster and the procedure: anything, or a plot."""
+    found = [st.lists(actions(faults=faults), min_size=1, max_size=max(1, min(4, most)))]
+    if most >= _PLOT:
+        outages = [fault for fault in OUTAGES if fault in faults]
+        starts = [fault for fault in STARTS if fault in faults]
+        plots = [st.sampled_from(list(faults)).flatmap(_again)]
+        if outages and starts:
+            plots.append(
+                st.builds(_amid, st.sampled_from(outages), st.sampled_from(starts), *_GAPS)
+            )
+        between = st.lists(actions(kinds=[k for k in _KINDS if k != "inject"]), max_size=1)
+        found += [st.builds(_with, plot, between, st.integers(0, _PLOT - 1)) for plot in plots]
+    return st.one_of(found)
+
+
+_GAPS = (st.sampled_from(_MEANWHILE), st.sampled_from(_MEANWHILE), st.booleans())
+
+
+def _again(fault: Fault) -> SearchStrategy[list[Action]]:
+    """A fault that is healed and comes back."""
+
+    def told(gap: tuple[Action, ...], ends: bool) -> list[Action]:
+        twice = [Inject(fault), _Mend(fault), *gap, Inject(fault)]
+        return [*twice, *([_Mend(fault)] if ends else [])]
+
+    return st.builds(told, _GAPS[0], _GAPS[2])
+
+
+def _amid(
+    outage: Fault, start: Fault, gap: tuple[Action, ...], then: tuple[Action, ...], ends: bool
+) -> list[Action]:
+    """Somebody starts while something is out."""
+    happens = [Inject(outage), *gap, Inject(start), *then]
+    return [*happens, *([_Mend(outage)] if ends else [])]
+
+
+def _with(plot: list[Action], between: list[Action], at: int) -> list[Action]:
+    return [*plot[:at], *between, *plot[at:]]
 
 
 def _schedule(
@@ -142,16 +197,22 @@ def _schedule(
 
 
 def tidy(body: Sequence[Action]) -> tuple[Action, ...]:
-    """Without what says nothing: one fault twice or too many, heals and deaths of nothing."""
+    """Without what says nothing: faults in force or too many, heals and deaths of nothing."""
     out: list[Action] = []
     injected: list[Fault] = []
     broken: set[int] = set()
     for action in body:
         if isinstance(action, Inject):
-            if action.fault in injected or len(injected) == MOST_FAULTS:
+            if len(injected) == MOST_FAULTS or _number(action.fault, injected, broken):
                 continue
             injected.append(action.fault)
             broken.add(len(injected))
+        elif isinstance(action, _Mend):
+            number = _number(action.fault, injected, broken)
+            if not number:
+                continue
+            broken.discard(number)
+            action = Heal(number)
         elif isinstance(action, Heal):
             mended = broken if action.which is None else broken & {action.which}
             if not mended:
@@ -165,3 +226,8 @@ def tidy(body: Sequence[Action]) -> tuple[Action, ...]:
                 continue  # no procedure is under way
         out.append(action)
     return tuple(out) or (Next(),)
+
+
+def _number(fault: Fault, injected: Sequence[Fault], broken: Set[int]) -> int:
+    """By which a fault in force is healed; 0 if it is not in force."""
+    return next((n for n in broken if injected[n - 1] == fault), 0)
