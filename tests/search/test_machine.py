@@ -8,6 +8,7 @@ from hypothesis import Phase, settings
 from drharness.deployment.pool import Pool
 from drharness.errors import UsageError
 from drharness.faults import RegionDown, RegionsCut, VmDown
+from drharness.faults.model import Fault
 from drharness.schedule.actions import Crash, Finish, Heal, Inject, Next
 from drharness.schedule.schedule import Schedule
 from drharness.search.drills import SETTINGS, is_last_look
@@ -42,12 +43,12 @@ def test_every_kind_of_action_is_drawn() -> None:
 
 def test_no_action_is_drawn_that_says_nothing() -> None:
     for schedule in drawn():
-        injected: list[object] = []
+        injected: list[Fault] = []
         broken: set[int] = set()
         for index, action in enumerate(schedule.actions):
             before = schedule.actions[:index]
             if isinstance(action, Inject):
-                assert action.fault not in injected, schedule
+                assert action.fault not in [injected[n - 1] for n in broken], schedule
                 injected.append(action.fault)
                 broken.add(len(injected))
             elif isinstance(action, Heal):
@@ -58,6 +59,11 @@ def test_no_action_is_drawn_that_says_nothing() -> None:
             elif isinstance(action, Finish):
                 assert not before or before[-1] != Finish(), schedule
         assert len(injected) <= DrMachine.most_faults
+
+
+def test_what_was_healed_may_break_again() -> None:
+    found = drawn(faults=(RegionsCut(),))
+    assert any(sum(isinstance(a, Inject) for a in s.actions) > 1 for s in found)
 
 
 def test_the_class_says_what_may_break_and_where() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
 from drharness.errors import UsageError
-from drharness.faults import BY_NAME
+from drharness.faults import BY_NAME, RegionsCut, StandbyCut
+from drharness.faults.model import Fault
 from drharness.schedule.actions import Finish, Heal, Inject, Next, Wait, kebab
 from drharness.schedule.schedule import Schedule
-from drharness.search.alphabet import DISASTERS, FAULTS
+from drharness.search.alphabet import DISASTERS, FAULTS, OUTAGES, STARTS
 from drharness.search.hunt import Hunt, drawn, generated
 from drharness.search.strategies import MOST_FAULTS, actions, schedules, slips, tidy
 from drharness.topology import Topology
@@ -55,7 +57,49 @@ def test_every_fault_of_the_alphabet_is_a_known_one() -> None:
     known = set(BY_NAME.values())
     everything = [*FAULTS, *(fault for some in DISASTERS.values() for fault in some)]
     assert {type(fault) for fault in everything} <= known
+    assert {*OUTAGES, *STARTS} <= set(FAULTS)
     assert len(set(FAULTS)) == len(FAULTS)
+
+
+def in_force(schedule: Schedule) -> Iterator[tuple[Inject, list[Fault]]]:
+    """Each injection with the faults in force at it."""
+    injected: list[Fault] = []
+    broken: set[int] = set()
+    for action in schedule.actions:
+        if isinstance(action, Inject):
+            yield action, [injected[n - 1] for n in sorted(broken)]
+            injected.append(action.fault)
+            broken.add(len(injected))
+        elif isinstance(action, Heal):
+            broken -= broken if action.which is None else {action.which}
+
+
+def test_faults_come_back_and_somebody_starts_while_something_is_out() -> None:
+    back = [s for s in DRAWN if len(set(all_injected(s))) < len(all_injected(s))]
+    amid = [
+        s
+        for s in DRAWN
+        if any(a.fault in STARTS and set(out) & set(OUTAGES) for a, out in in_force(s))
+    ]
+    assert len(back) > 0.2 * len(DRAWN)
+    assert len(amid) > 0.2 * len(DRAWN)
+    assert len({kebab(f) for s in back for f in all_injected(s)}) > 10
+
+
+def all_injected(schedule: Schedule) -> list[Fault]:
+    return [a.fault for a in schedule.actions if isinstance(a, Inject)]
+
+
+def test_no_fault_is_injected_that_is_in_force() -> None:
+    assert all(action.fault not in out for s in DRAWN for action, out in in_force(s))
+
+
+def test_a_plot_needs_faults_for_it() -> None:
+    only = [RegionsCut(), StandbyCut()]
+    found = [drawn(schedules(faults=only), seed=n) for n in range(60)]
+    days = {*only, *DISASTERS["full-failover"]}
+    assert {f for s in found for f in all_injected(s)} == days
+    assert any(len(set(all_injected(s))) < len(all_injected(s)) for s in found)
 
 
 def test_a_schedule_shrinks_to_what_matters() -> None:

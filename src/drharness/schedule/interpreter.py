@@ -261,8 +261,10 @@ class _Player:
         if self.run.done and self.runs[-1].status == "ok" and not self._shut():
             return self.runs[-1]
         patience = self.deployment.topology.profile.rto_bound
-        needed = lambda: self._halfway or self._shut()
-        return rest.until_done(self._run_out, needed=needed, patience=patience)
+        return rest.until_done(self._run_out, needed=self._is_needed, patience=patience)
+
+    def _is_needed(self) -> bool:
+        return self._halfway or self._shut()
 
     def _shut(self) -> bool:
         return rest.behind_boot_rules(self.deployment, self._opened)

@@ -23,8 +23,9 @@ def until_done(once: Callable[[], Ended], *, needed: Callable[[], bool], patienc
     """Run a procedure until it succeeds; or refuses twice, or fails three times, for one reason.
 
     :param once: runs it to its end
-    :param needed: whether nothing else lets writes in: then a refusal is tried again as long as
-        ``patience`` (s), for its reason may pass (who has lost a database is late to know)
+    :param needed: whether nothing else lets writes in, or a run got halfway: then a refusal is
+        tried again as long as ``patience`` (s), for its reason may pass (who has lost a database
+        is late to know, who was started is late to answer)
     """
     trying = clock.Deadline(patience)
     last, runs, alike = once(), 1, 1

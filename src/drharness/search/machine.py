@@ -128,7 +128,7 @@ class DrMachine(stateful.RuleBasedStateMachine):
     @_rule(action=_drawn(lambda machine: actions(faults=machine.left(), kinds=["inject"])))
     @_if(lambda machine: bool(machine.left()))
     def inject(self, action: Action) -> None:
-        """Something breaks that has not been broken yet."""
+        """Something breaks that is not broken."""
         self.do(action)
 
     @_rule(action=_drawn(lambda machine: st.sampled_from([None, *machine.broken]).map(Heal)))
@@ -173,7 +173,8 @@ class DrMachine(stateful.RuleBasedStateMachine):
         """What may break next; empty if enough has."""
         if len(self.injected) >= self.most_faults:
             return []
-        return [fault for fault in self.faults if fault not in self.injected]
+        in_force = [self.injected[number - 1] for number in self.broken]
+        return [fault for fault in self.faults if fault not in in_force]
 
     # -- what they come to -----------------------------------------------------------------
 
