@@ -4,7 +4,8 @@
 
 Schedules are drawn as ``drharness hunt`` draws them, from the ordinary alphabet, and tried one by
 one on a system with the mistake until one fails by an invariant that the mistake may break. It is
-made smaller as a hunt does it, and what came out is played on the right system, which must pass.
+found if it fails so again, and the right system passes the same events. Then it is made smaller as
+a hunt does it, and what came out is played on the right system, too.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _CONTROLS = 2  # plays of the small schedule on the right system
 class Row:
     """What came of a mistake.
 
-    :ivar examples: tried until it was found, or all; ``others``: of them failed by other invariants
+    :ivar examples: tried until it was found, or all; ``others``: of them failed otherwise: by other
+        invariants, not again, or on the right system as well
     :ivar hunting: seconds until then; ``shrinking``: seconds from there
     :ivar control: verdicts of the small schedule on the right system
     """
@@ -78,7 +80,9 @@ def hunted(one: Interleaving, given: argparse.Namespace, base: Path) -> Row:
             _say(example, one)
             if example.trial is not None and found:
                 row = Row(one.id, found, count, others, begun.waited)
-                return _smaller(row, one, example.trial, pool, base, given.replays)
+                row = _smaller(row, one, example.trial, pool, base, given.replays)
+                if row.shrunk is not None:
+                    return row
             others += example.status is Verdict.FAIL
     return Row(one.id, "not found", count, others, begun.waited)
 
@@ -92,7 +96,12 @@ def _by(example: Example, one: Interleaving) -> str:
 def _smaller(
     row: Row, one: Interleaving, trial: Trial, pool: Pool, base: Path, replays: int
 ) -> Row:
+    """The row with what came of it; without if the mistake is not to blame."""
     begun = clock.Deadline(0)
+    right = _control(trial.schedule, base)
+    if right != str(Verdict.PASS):
+        print(f"  the right system: {right}", file=sys.stderr, flush=True)
+        return row
     small = shrink(
         trial.schedule,
         by_replay(partial(attempt, pool=pool)),
@@ -102,6 +111,9 @@ def _smaller(
         skipped=trial.play.skipped,
         on_try=_told,
     )
+    if not small.failed:
+        print(f"  {small}", file=sys.stderr, flush=True)
+        return row
     seconds = begun.waited
     print(f"  {small}\n  {_line(small.schedule)}", file=sys.stderr)
     control = " ".join(_control(small.schedule, base) for _ in range(_CONTROLS))
