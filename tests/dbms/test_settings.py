@@ -51,6 +51,18 @@ def test_each_region_waits_for_the_other_when_synchronous() -> None:
     assert conf("region1", 18, replication="async")["synchronous_standby_names"] == ""
 
 
+def test_of_three_regions_each_waits_for_both_others_and_follows_the_first() -> None:
+    topology = Topology.guide(regions=("east", "west", "north"))
+    texts = {
+        r: settings.postgresql_conf(settings.Server.of(topology, r), 18) for r in topology.regions
+    }
+    assert """names = 'FIRST 2 ("west", "north")'""" in texts["east"]
+    assert """names = 'FIRST 2 ("east", "north")'""" in texts["west"]
+    assert all("conninfo = 'host=10.81.3.10 " in texts[r] for r in ("west", "north"))
+    assert "primary_slot_name = 'north'" in texts["north"]
+    assert settings.synchronous_standby_names([]) == ""
+
+
 def test_settings_of_a_major_are_left_out_of_older_ones() -> None:
     assert {m for m in range(15, 19) if "io_method" in conf("region1", m)} == {18}
     assert {m for m in range(15, 19) if "reserved_connections" in conf("region1", m)} == {

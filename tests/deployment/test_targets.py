@@ -53,6 +53,13 @@ def test_the_vms_of_further_pairs_have_their_own_names() -> None:
     ]  # fmt: skip
 
 
+def test_of_several_dormant_regions_the_next_one_is_meant() -> None:
+    topology = Topology.guide(regions=("east", "west", "north"))
+    found = [targets.vms(topology, active, "dormant.dbms")[0].id for active in topology.regions]
+    assert found == ["west-dbms", "north-dbms", "east-dbms"]
+    assert targets.region(topology, "north", "dormant") == "east"
+
+
 def test_regions_by_what_they_are() -> None:
     assert targets.region(GUIDE, "region2", "active") == "region2"
     assert targets.region(GUIDE, "region2", "dormant") == "region1"

@@ -32,6 +32,7 @@ def test_the_examples_are_what_they_are_called() -> None:
         "two-pairs": Topology.guide(
             replication="async", application_pairs=2, regions=("emea", "us-east-1")
         ),
+        "three-regions": Topology.guide(regions=("east", "west", "north")),
         "patient": Topology.guide()
         .tuned(addp_timeout=2, op_deadline=4, d=5, rto_bound=15)
         .replace("lca", "drharness.components.lca:main")

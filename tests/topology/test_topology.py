@@ -18,7 +18,7 @@ TOPOLOGIES = st.builds(
     ttl=st.none() | st.integers(0, 86400),
     return_fence=st.sampled_from(["boot-deny", "none"]),
     application_pairs=st.integers(1, 8),
-    regions=st.sampled_from([2, ("region1", "us-east-1"), ["region1", "emea"]]),
+    regions=st.sampled_from([2, 3, ("region1", "us-east-1"), ["region1", "emea", "us", "eu"]]),
 )
 TUNING: st.SearchStrategy[dict[str, float]] = st.fixed_dictionaries(
     {}, optional={"d": st.floats(0.05, 3600), "eps": st.just(1), "min_acked": st.integers(0, 99)}
@@ -54,7 +54,7 @@ def test_addresses_and_ids_are_those_of_the_guides_plan() -> None:
 @given(TOPOLOGIES)
 def test_ids_and_addresses_are_each_ones_own(topology: Topology) -> None:
     vms = topology.vms
-    assert len(vms) == 1 + 2 * (3 + 2 * topology.application_pairs)
+    assert len(vms) == 1 + len(topology.regions) * (3 + 2 * topology.application_pairs)
     assert len({vm.id for vm in vms}) == len({vm.address for vm in vms}) == len(vms)
     assert all(len(vm.id) <= 63 for vm in vms)
 
@@ -71,6 +71,16 @@ def test_pairs_are_numbered_from_the_second_on() -> None:
         "application-b3": (3, "10.82.2.16"),
     }
     assert topology.vm("us-east-1-dbms").place == "dbms"
+
+
+def test_the_other_region_is_the_next_one() -> None:
+    two, three = Topology.guide(), Topology.guide(regions=("east", "west", "north"))
+    assert [two.other(r) for r in two.regions] == ["region2", "region1"]
+    assert [three.other(r) for r in three.regions] == ["west", "north", "east"]
+    assert three.others("west") == ("east", "north")
+    assert Topology.guide(regions=3).regions == ("region1", "region2", "region3")
+    with pytest.raises(UsageError, match=r"region: expected one of .*got 'south'"):
+        three.others("south")
 
 
 def test_other_arguments_leave_the_rest_as_it_was() -> None:
@@ -115,11 +125,13 @@ def test_the_profile_carries_the_topologys_ttl() -> None:
         ({"ttl": 1.5}, r"ttl: expected whole seconds, got 1\.5"),
         ({"ttl": "1"}, "ttl: expected whole seconds, got '1'"),
         ({"application_pairs": 0}, "application_pairs: expected a whole number from 1 to 8, got 0"),
-        ({"regions": 3}, r"regions: expected 2 or two names, got 3 \(int\). An active region and"),
-        ({"regions": True}, r"regions: expected 2 or two names, like .*, got True \(bool\)"),
-        ({"regions": "emea"}, r"regions: expected 2 or two names, like .*, got 'emea' \(str\)"),
-        ({"regions": ("a", "b", "c")}, "regions: expected 2 or two names, got 3: a, b, c"),
-        ({"regions": ("us",)}, "regions: expected 2 or two names, got 1: us"),
+        ({"regions": 1}, r"regions: expected 2 to 5, or their names, got 1 \(int\). One is active"),
+        ({"regions": 6}, r"regions: expected 2 to 5, or their names, got 6 \(int\)"),
+        ({"regions": True}, r"regions: expected 2 to 5, or their names, .*, got True \(bool\)"),
+        ({"regions": "emea"}, r"regions: expected 2 to 5, or their names, .*, got 'emea' \(str\)"),
+        ({"regions": tuple("abcdef")}, "regions: expected 2 to 5, .*, got 6: a, b, c, d, e, f"),
+        ({"regions": ("us",)}, "regions: expected 2 to 5, or their names, got 1: us"),
+        ({"regions": ("a", "b", "b")}, "regions: expected names whose VMs cannot be mistaken"),
         ({"regions": ("us", "us")}, "regions: expected names whose VMs cannot be mistaken"),
         ({"regions": ("us-east", "us")}, "regions: expected names whose VMs cannot be mistaken"),
         ({"regions": ("Emea", "us")}, "regions: expected names of 1 to 20 lower-case .*got 'Emea'"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 
 from drharness.checks.form import NotExercised
-from drharness.checks.intent import troubled
+from drharness.checks.intent import intent, troubled
+from drharness.checks.standbys import followers
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
 from drharness.history.view import History
@@ -38,8 +39,9 @@ def settings_audited(history: History) -> list[Finding] | NotExercised:
     a change of a Configuration Server (its role's and database's settings counted) waits for the
     standby if replication is ``sync``, and at least for its own disk if not; a primary with a
     standby names it in synchronous_standby_names if and only if replication is ``sync`` (one that
-    a procedure promoted or released names none); fsync and full_page_writes are on, wal_log_hints
-    or checksums too; no table is unlogged; the names' TTL is the topology's. Slack: none.
+    a procedure promoted or released names none but those it let follow); with several it waits
+    for all; fsync and full_page_writes are on, wal_log_hints or checksums too; no table is
+    unlogged; the names' TTL is the topology's. Slack: none.
     """
     audits = [e for e in history.of_kind("audit")]
     if not audits:
@@ -90,14 +92,36 @@ def _sync_names(history: History, event: Event, *, sync: bool) -> Iterable[tuple
     changed = any(
         plan.to == region or any("sync" in s.id for s in plan.steps) for plan in history.plans
     )
-    if event["in_recovery"] or changed:
+    if event["in_recovery"]:
         return
-    if not sync and names:
+    if not changed and not sync and names:
         yield f"no commit in the database of {region} waits for a standby", f"it does for {names}"
-    other = history.topology.other(region)
-    if sync and region == history.active and other not in re.findall(r"[\w-]+", names):
-        said = names or "nobody"
-        yield f"a commit in the database of {region} waits for {other}", f"it waits for {said}"
+    due = _due(history, event, changed=changed) if sync else ()
+    if not _waits_for(names, due):
+        said, wanted = names or "nobody", " and ".join(due)
+        yield f"a commit in the database of {region} waits for {wanted}", f"it waits for {said}"
+
+
+def _due(history: History, event: Event, *, changed: bool) -> tuple[str, ...]:
+    """Regions whose standbys a database's commits have to wait for; none: nobody knows of any.
+
+    One that was promoted has no standby, unless there are further ones that follow it.
+    """
+    region = event["db"]
+    if not changed:
+        return history.topology.others(region) if region == history.active else ()
+    released = any("sync" in s.id for plan in history.plans for s in plan.steps)
+    meant = intent(history, event.t)
+    further = len(history.topology.regions) > 2 and not released
+    return followers(history, event.t) if further and region == meant.database else ()
+
+
+def _waits_for(names: str, due: Collection[str]) -> bool:
+    """Whether commits wait for all of these standbys, by synchronous_standby_names."""
+    found = re.findall(r"[\w-]+", names)
+    first = re.match(r"FIRST (\d+) ", names)
+    enough = len(due) < 2 or (first is not None and int(first[1]) >= len(due))
+    return enough and all(name in found for name in due)
 
 
 def _standbys(audits: list[Event]) -> list[Finding]:

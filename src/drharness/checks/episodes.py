@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from drharness.checks.needed import required_of
+from drharness.checks.standbys import followers
 from drharness.history.records import Fault, Plan
 from drharness.history.view import NS, History
 from drharness.topology import addresses
@@ -210,19 +211,32 @@ def cut_off(history: History, region: str, other: str, *, since: int, until: int
     cut at any moment within [since, until].
     """
     places = _places(history, other, until)
-    if link_cut(history, _way(history, region, *places), since=since, until=until):
+    if link_cut(history, _way(history, region, *places, until), since=since, until=until):
         return True
-    passed = {region, *places}
-    if len(passed) == 1:
-        return False
-    for fault in _within(history.faults, since, until):
+    pairs = _lines(history, region, *places, until)
+    for fault in _within(history.faults, since, until) if pairs else ():
         named = [r for r in history.topology.regions if fault.names(r)]
-        if "cut" in fault.f and (fault.names(*passed) or (fault.f == "regions_cut" and not named)):
+        passed = any(fault.names(*pair) for pair in pairs)
+        if "cut" in fault.f and (passed or (fault.f == "regions_cut" and not named)):
             return True
     return any(
-        len(passed & {*what}) > 1 and cut <= until and (healed is None or healed > since)
+        pair <= {*what} and cut <= until and (healed is None or healed > since)
         for what, cut, healed in _cuts(history)
+        for pair in pairs
     )
+
+
+def _lines(
+    history: History, region: str, framework: str, database: str, t: int
+) -> list[frozenset[str]]:
+    """Pairs of regions between which a write from a region passes; and its commit, if that is due.
+
+    Of two regions a commit that waits for the other is left to the checks: it was cut off, too.
+    """
+    ways = [{region, framework}, {framework, database}]
+    if len(history.topology.regions) > 2 and history.topology.replication == "sync":
+        ways += [{database, standby} for standby in followers(history, t)]
+    return [frozenset(way) for way in ways if len(way) > 1]
 
 
 def _places(history: History, active: str, until: int) -> tuple[str, str]:
@@ -247,13 +261,14 @@ def link_cut(history: History, vms: Collection[str], *, since: int, until: int) 
     )
 
 
-def _way(history: History, region: str, framework: str, database: str) -> list[str]:
+def _way(history: History, region: str, framework: str, database: str, t: int) -> list[str]:
     """VMs that a write from a region passes: to its commit, and to the standby's if that is due."""
     topology = history.topology
     through = [*topology.vms_of(region, "application"), *topology.vms_of(framework, "framework")]
     databases = [database]
     if topology.replication == "sync":
-        databases.append(topology.other(database))
+        two = len(topology.regions) == 2
+        databases += topology.others(database) if two else followers(history, t)
     asked = [topology.dbms(r) for r in databases] + [vm for vm in topology.vms if vm.role == "dns"]
     return [vm.id for vm in (*through, *asked)]
 

@@ -8,6 +8,7 @@ from drharness.checks.episodes import ns
 from drharness.checks.form import NotExercised
 from drharness.checks.intent import Intent, database_at, intent, troubled
 from drharness.checks.spans import LAPSE
+from drharness.checks.standbys import followers
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
 from drharness.history.view import History
@@ -170,14 +171,17 @@ def _claimed(
 def _standby(
     history: History, edges: Sequence[Event], census: tuple[int, str], meant: Intent
 ) -> list[Finding]:
-    """A standby that is up is connected to the active database."""
+    """A standby that is up is connected to the active database; of several those that are to be."""
     begin, phase = census
     audits = [e for e in history.of_kind("audit") if e["phase"] == phase and e.t >= begin]
     findings = []
+    several = len(history.topology.regions) > 2
     for region in history.topology.regions:
         mine = [e for e in audits if e["db"] == region and e.t - begin < ns(1.0)]
         vms = [history.topology.dbms(r).id for r in (region, meant.database)]
         if region == meant.database or not mine or not mine[0]["in_recovery"]:
+            continue
+        if several and region not in followers(history, begin):
             continue
         place = f"{history.topology.dbms(meant.database).address}:{addresses.POSTGRES_PORT}"
         held = any(e["src"] == vms[0] and e["dst"] == place for e in edges)

@@ -16,12 +16,15 @@ ORDER = (
     "switch-names",
     "flush",
     "reconnect",
+    "follow",
 )
-_FULL = tuple(step for step in ORDER if step != "repoint")
+# Due only with more than two regions, wherever a database is promoted.
+FURTHER = "follow"
+_FULL = tuple(step for step in ORDER if step not in ("repoint", FURTHER))
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "full_failover": _FULL,
     "framework_failover": _FULL,
-    "framework_failover(database='stay')": tuple(s for s in ORDER if s != "promote"),
+    "framework_failover(database='stay')": tuple(s for s in ORDER if s not in ("promote", FURTHER)),
     "dbms_failover": ("preflight", "fence", "promote", "unblock", "repoint", "reconnect"),
 }
 

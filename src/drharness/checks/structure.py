@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from drharness.checks.episodes import names_failed
 from drharness.checks.form import NotExercised
-from drharness.checks.needed import ORDER, required_of
+from drharness.checks.needed import FURTHER, ORDER, required_of
 from drharness.checks.text import seconds_from
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
@@ -24,6 +24,7 @@ MEANING: Mapping[str, str] = {
     "switch-names": "the Framework names still lead to the failed region",
     "flush": "proxies may keep the old address until the TTL is over",
     "reconnect": "nobody verified that the proxies have found the new master",
+    "follow": "the other standbys have lost their primary: nothing more can be taken over there",
 }
 
 
@@ -31,12 +32,13 @@ def steps_in_order(history: History) -> list[Finding] | NotExercised:
     """P1. fence < promote < unblock < repoint < start-framework < switch-names < flush < reconnect.
 
     Premise: a procedure was run. Rule: "<" means first completed (ok) before first begun; a
-    procedure that ended ok has done every step it needs (see needed.py), one that failed those that
-    come before what it began. What it had put off until after the step that failed was not skipped:
-    the first of these is named for the order. A run that failed is named with its step, unless it
-    was run again and succeeded, or it failed where names are needed, said so, and a fault then kept
-    the DNS server from answering. A refusal is no violation here, nor a run that was cut short in
-    its preflight and, run again, refuses.
+    procedure that ended ok has done every step it needs (see needed.py; with more than two regions
+    also ``follow`` after a promotion), one that failed those that come before what it began. What
+    it had put off until after the step that failed was not skipped: the first of these is named for
+    the order. A run that failed is named with its step, unless it was run again and succeeded, or
+    it failed where names are needed, said so, and a fault then kept the DNS server from answering.
+    A refusal is no violation here, nor a run that was cut short in its preflight and, run again,
+    refuses.
     Slack: none, the controller records all steps itself.
     """
     if not history.plans:
@@ -45,7 +47,7 @@ def steps_in_order(history: History) -> list[Finding] | NotExercised:
     for plan in history.plans:
         findings += _order(plan)
         findings += _not_reached(plan)
-        findings += _skipped(plan)
+        findings += _skipped(history, plan)
         if not _done_later(history, plan) and not names_failed(history, plan):
             findings += _ended_badly(history, plan)
     return findings
@@ -107,10 +109,12 @@ def _not_reached(plan: Plan) -> list[Finding]:
     ]
 
 
-def _skipped(plan: Plan) -> list[Finding]:
+def _skipped(history: History, plan: Plan) -> list[Finding]:
     if plan.type in ("refused", "invoke"):
         return []
     required = required_of(plan)
+    if len(history.topology.regions) > 2 and "promote" in required and FURTHER not in required:
+        required = (*required, FURTHER)
     missing = [i for i in required if not any(s.id == i for s in plan.steps)]
     if plan.type == "fail" and plan.steps:
         reached = [required.index(s.id) for s in plan.steps if s.id in required]

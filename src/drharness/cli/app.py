@@ -185,7 +185,9 @@ def planned(
     slips = plan.Variation(without or (), swap or (), database)
     steps = plan.procedure_of(procedure, to, topology=chosen, varied=slips, active=active)
     steps = variations.varied(steps, **varied)
-    broken = plan.fault_of(fault or plan.usual_fault(steps), to=steps.to, topology=chosen)
+    broken = plan.fault_of(
+        fault or plan.usual_fault(steps), to=steps.to, topology=chosen, active=active
+    )
     budget = plan.budget_of(max_rto, max_rpo)
     return plan.Drill(steps, chosen, broken, budget, rate, engine, keep_evidence, json_file, runs)
 

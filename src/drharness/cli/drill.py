@@ -72,7 +72,8 @@ def _deployed(drill: Drill, screen: Screen, progress: Progress) -> tuple[Outcome
     with deploy(
         drill.topology, engine=drill.engine, evidence_dir=drill.evidence, listeners=[progress]
     ) as deployment:
-        screen.end("ok", f"{deployment.active} is active, {deployment.dormant} dormant")
+        dormant = " and ".join(deployment.topology.others(deployment.active))
+        screen.end("ok", f"{deployment.active} is active, {dormant} dormant")
         try:
             done = drilled(drill, deployment, screen)
         except BaseException as error:

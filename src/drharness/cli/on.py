@@ -87,7 +87,8 @@ def drill(deployment: Deployment, out: TextIO, err: TextIO, **options: Any) -> d
 
 def inject(deployment: Deployment, out: TextIO, err: TextIO, *, fault: str) -> None:
     """In the keeper: a fault, as ``--fault`` spells it, until it is healed."""
-    chosen = plan.fault_of(fault, to=deployment.dormant, topology=deployment.topology)
+    there, active = deployment.topology, deployment.active
+    chosen = plan.fault_of(fault, to=deployment.dormant, topology=there, active=active)
     if chosen is None:
         raise UsageError("FAULT: none breaks nothing; `drharness heal` undoes those in force.")
     with Screen(out).task(label_of(chosen)) as task:

@@ -62,7 +62,7 @@ def _in_brief(now: Mapping[str, Any], topology: Topology) -> str:
         else (f"{active}'s database is active, {framework}'s Framework")
     )
     others = [r for r in topology.regions if r not in (active, framework)]
-    dormant = f", {others[0]} dormant" if others else ""
+    dormant = f", {' and '.join(others)} dormant" if others else ""
     traffic = "; clients write" if now["traffic"] else ""
     return f"{where}{dormant}{traffic}"
 

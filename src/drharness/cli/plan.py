@@ -120,9 +120,10 @@ def procedure_of(
     if validate.choice("--to", to, topology.regions) == active:
         raise UsageError(
             f"--to: {to} is the active region when a drill begins; "
-            f"expected {topology.other(to)}, which takes over from it."
+            f"expected {' or '.join(topology.others(to))}, which takes over from it."
         )
-    procedure = chosen(to=to, **_choice(chosen, name, varied.database))
+    more = {"regions": len(topology.regions)} if len(topology.regions) > 2 else {}
+    procedure = chosen(to=to, **_choice(chosen, name, varied.database), **more)
     for step in varied.without:
         procedure = procedure.without(step_of("--without", step, procedure))
     for pair in varied.swap:
@@ -147,9 +148,12 @@ def usual_fault(procedure: Procedure) -> str:
     return USUAL_FAULTS.get(procedure.name.replace("_", "-"), "region-down")
 
 
-def fault_of(text: str, *, to: str, topology: Topology, name: str = "--fault") -> Fault | None:
+def fault_of(
+    text: str, *, to: str, topology: Topology, name: str = "--fault", active: str = ""
+) -> Fault | None:
     """The fault that the option spells; a region it does not name is the one not taking over.
 
+    :param active: that is the active one where there are several; empty: the topology's first
     :param text: ``none``, ``region-down``, ``vm-down:active.dbms`` …: a name with its arguments
     :param name: of the option, for errors
     :raises UsageError: no such fault, argument or region
@@ -159,7 +163,9 @@ def fault_of(text: str, *, to: str, topology: Topology, name: str = "--fault") -
         if colon:
             raise UsageError(f"{name}: none takes no arguments, got {text!r}.")
         return None
-    fault = spelling.parse(text, faults.BY_NAME, region=topology.other(to), name=name)
+    two = len(topology.regions) == 2
+    old = topology.other(to) if two else active or topology.regions[0]
+    fault = spelling.parse(text, faults.BY_NAME, region=old, name=name)
     allowed = (*_SYMBOLIC, *topology.regions)
     for field in fields(fault):
         if field.name in ("region", "one", "other"):

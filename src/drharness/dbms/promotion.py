@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 from drharness.dbms import sample, settings
 from drharness.dbms.place import HOME, Place, setting
 from drharness.dbms.session import DeadlinePassed, Session, until
-from drharness.errors import StartupFailed
+from drharness.errors import StartupFailed, WaitTimeout
 from drharness.kernel import clock
 
 # The call of a controller that died may still be under way: without it both would find no epoch.
@@ -24,6 +25,7 @@ _ONE_AT_A_TIME = "SELECT pg_advisory_lock(20305)"
 _LAST = """SELECT token, first_seq, switch_lsn::text, tli, plan
     FROM cfg_epoch ORDER BY ordinal DESC LIMIT 1"""
 _BEGIN = "SELECT cfg_begin_epoch(%s, %s::text::pg_lsn, %s, %s) AS first_seq"
+_SYNC = "SELECT application_name AS name FROM pg_stat_replication WHERE sync_state = 'sync'"
 _HINT = (
     "the request stays: the server promotes itself as soon as what blocks its replay has gone; "
     "running the step again continues"
@@ -77,6 +79,34 @@ async def release_sync(*, home: str = HOME, timeout: float = 5.0) -> dict[str, A
     async with Place(home).session(settings.SUPERUSER, timeout) as session:
         await clear_sync_names(session, timeout)
     return {"sync_names": ""}
+
+
+async def require_sync(
+    *, names: Sequence[str], home: str = HOME, timeout: float = 10.0
+) -> dict[str, Any]:
+    """Let each commit wait for all these standbys, which stream, and see that the server counts so.
+
+    :param names: of their regions
+    :returns: ``{"sync_names": the setting}``
+    :raises WaitTimeout: one of them is not synchronous; the server waits for nobody then
+    """
+    wanted = settings.synchronous_standby_names(names)
+    async with Place(home).session(settings.SUPERUSER, timeout) as session:
+        await session.fetch(
+            f"ALTER SYSTEM SET synchronous_standby_names = {settings.quoted(wanted)}", limit=timeout
+        )
+        await session.fetch("SELECT pg_reload_conf()", limit=timeout)
+
+        async def probe() -> bool:
+            found = {row["name"] for row in await session.fetch(_SYNC, limit=timeout)}
+            return found >= set(names)
+
+        try:
+            await until(probe, f"synchronous standbys {', '.join(names)}", timeout=timeout)
+        except WaitTimeout:
+            await clear_sync_names(session, timeout)
+            raise
+    return {"sync_names": wanted}
 
 
 async def clear_sync_names(session: Session, timeout: float) -> None:

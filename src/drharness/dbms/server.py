@@ -149,17 +149,20 @@ async def wait_accepting(*, home: str = HOME, timeout: float = 30.0) -> dict[str
     return await until(probe, f"PostgreSQL in {home} accepting sessions", timeout=timeout)
 
 
-async def wait_streaming(*, home: str = HOME, name: str, timeout: float = 30.0) -> dict[str, Any]:
-    """On a primary: wait until standby ``name`` follows (as the synchronous one, where required).
+async def wait_streaming(
+    *, home: str = HOME, name: str, timeout: float = 30.0, any_state: bool = False
+) -> dict[str, Any]:
+    """On a primary: wait until standby ``name`` follows (as a synchronous one, where required).
 
     It streams, and was sent all that had been written when the wait began: a server that only asks
     for WAL of a timeline that is over never is.
 
+    :param any_state: synchronous or not
     :returns: ``{"name", "state", "sync_state", "replay_lsn"}``
     :raises WaitTimeout: with the last row seen
     """
     async with Place(home).session(settings.OBSERVER, timeout) as session:
-        wanted = await setting(session, "synchronous_standby_names", timeout)
+        wanted = await setting(session, "synchronous_standby_names", timeout) and not any_state
         written = (await session.fetch(_WRITTEN, limit=timeout))[0]["lsn"]
 
         async def probe() -> dict[str, Any] | None:

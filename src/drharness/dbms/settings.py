@@ -1,8 +1,8 @@
 """PostgreSQL's configuration files as text, per major version. Pure.
 
-Both regions get the same settings: each names the other as its upstream and as its synchronous
-standby, and the file ``standby.signal`` alone decides who is which. So a promoted server inherits
-synchronous_standby_names and must have it cleared, as everywhere.
+All regions get the same settings: each names another as its upstream and all others as its
+synchronous standbys, and the file ``standby.signal`` alone decides who is which. So a promoted
+server inherits synchronous_standby_names and must have it cleared, as everywhere.
 
 Detection of dead peers follows the profile's ADDP timeout T: silent for T, probed, given up after T
 more. A powered-off Framework VM frees its writer lock that way, and a cut standby its WAL sender.
@@ -40,8 +40,8 @@ class Server:
     """One region's DBMS, as far as its configuration files go.
 
     :ivar region: its region; its name as a standby and the name of its slot
-    :ivar peer: the other region; ``peer_address`` and ``peer_port`` its DBMS
-    :ivar synchronous: a commit waits until the peer has it
+    :ivar peer: the region it follows as a standby; ``peer_address`` and ``peer_port`` its DBMS
+    :ivar synchronous: a commit waits until the peer has it, and every region of ``further``
     :ivar clients: networks the Configuration Server may come from (the Framework slices)
     :ivar replicas: networks a standby may come from (the DBMS slices)
     """
@@ -57,11 +57,15 @@ class Server:
     port: int = addresses.POSTGRES_PORT
     peer_port: int = addresses.POSTGRES_PORT
     socket_directory: str = SOCKET_DIRECTORY
+    further: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, topology: Topology, region: str) -> Server:
-        """The DBMS of a region of the reference architecture."""
-        peer = topology.other(region)
+        """The DBMS of a region of the reference architecture.
+
+        Standbys follow the first region, which is active at the start.
+        """
+        peer, *further = topology.others(region)
         numbers = [topology.number(name) for name in topology.regions]
         return cls(
             region=region,
@@ -71,6 +75,7 @@ class Server:
             clients=tuple(addresses.subnet(n, "framework") for n in numbers),
             replicas=tuple(addresses.subnet(n, "dbms") for n in numbers),
             profile=topology.profile,
+            further=tuple(further),
         )
 
 
@@ -102,9 +107,12 @@ def pg_hba_conf(server: Server) -> str:
 
 
 def synchronous_standby_names(standbys: Sequence[str]) -> str:
-    """The setting that makes each commit wait for one of ``standbys``; empty for none."""
+    """The setting that makes each commit wait for all ``standbys``; empty for none.
+
+    With fewer, nobody could say which of them has every change that was acknowledged.
+    """
     names = ", ".join('"' + name.replace('"', '""') + '"' for name in standbys)
-    return f"FIRST 1 ({names})" if names else ""
+    return f"FIRST {len(standbys)} ({names})" if names else ""
 
 
 def slot_name(region: str) -> str:
@@ -148,7 +156,7 @@ def _replication(server: Server) -> dict[str, object]:
         "sslmode": "disable",
         "gssencmode": "disable",
     }
-    names = synchronous_standby_names([server.peer] if server.synchronous else [])
+    names = synchronous_standby_names([server.peer, *server.further] if server.synchronous else [])
     return {
         "hot_standby": "on",
         "max_replication_slots": 6,

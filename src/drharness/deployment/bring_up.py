@@ -42,11 +42,11 @@ def start(
         engine=engine.name,
         seed=seed,
     )
-    dormant = topology.other(active)
+    dormant = topology.others(active)
     later = [
         vm.id
         for vm in topology.vms
-        if vm.role == "application" or (vm.region == dormant and vm.role in ("framework", "dbms"))
+        if vm.role == "application" or (vm.region in dormant and vm.role in ("framework", "dbms"))
     ]
     site = Site(
         topology=topology,
@@ -66,22 +66,27 @@ def start(
 def open_for_clients(operations: Operations) -> None:
     """Open the active database, wait until every region can write, and record what is in it."""
     topology, active = operations.topology, operations.active
-    dormant = topology.other(active)
-    standby = topology.dbms(dormant).id
+    dormant = topology.others(active)
+    standbys = [topology.dbms(region).id for region in dormant]
     applications = [vm.id for vm in topology.vms if vm.role == "application"]
     # While the active server starts: make these, but start none of their services.
-    operations.power_on(standby, *applications, hold=True, cause="deployment")
-    operations.database(active, "server:ready_for_standby", name=dormant, timeout=_READY_S)
+    operations.power_on(*standbys, *applications, hold=True, cause="deployment")
+    for name in dormant:
+        operations.database(active, "server:ready_for_standby", name=name, timeout=_READY_S)
     # Only now: a standby that finds no slot waits a second before it tries again.
-    operations.power_on(standby, cause="deployment")
-    streaming = _submit(
-        operations,
-        topology.dbms(active).id,
-        "drharness.dbms.server:wait_streaming",
-        {"name": dormant},
-    )
+    operations.power_on(*standbys, cause="deployment")
+    streaming = [
+        _submit(
+            operations,
+            topology.dbms(active).id,
+            "drharness.dbms.server:wait_streaming",
+            {"name": name},
+        )
+        for name in dormant
+    ]
     _set_first_rules(operations, active)
-    result(streaming, f"standby {dormant} streaming", _READY_S)
+    for name, asked in zip(dormant, streaming, strict=True):
+        result(asked, f"standby {name} streaming", _READY_S)
     ready = _READY_S + 3 * topology.profile.retry
     operations.set_roles(active, timeout=ready)
     # Only now, and then each after the other: who starts before its server is there pauses before
@@ -90,11 +95,11 @@ def open_for_clients(operations: Operations) -> None:
     database = topology.dbms(active).id
     size = _submit(operations, database, "drharness.dbms.contents:size", {})
     for function in ("wait_proxy", "open_application"):
-        asked = [
+        answers = [
             (vm, _submit(operations, vm, f"{_CLIENT}:{function}", {"vm": vm}, timeout=ready))
             for vm in applications
         ]
-        for vm, answer in asked:
+        for vm, answer in answers:
             result(answer, f"{vm}: {function}", ready)
     held = result(size, f"{database}: size", _READY_S)
     operations.recorder.record("start", seq=held["seq"], objects=held["objects"])
@@ -119,10 +124,8 @@ def _set_first_rules(operations: Operations, active: str) -> None:
     subnets = provision.framework_subnets(topology)
     own = subnets[topology.number(active) - 1]
     others = [s for s in subnets if s != own]
-    rules = {
-        topology.dbms(active).id: {"block": others, "unblock": [own]},
-        topology.dbms(topology.other(active)).id: {"block": subnets},
-    }
+    rules = {topology.dbms(region).id: {"block": subnets} for region in topology.others(active)}
+    rules = {topology.dbms(active).id: {"block": others, "unblock": [own]}, **rules}
     for done in operations.each("drharness.firewall.iptables:apply", rules).values():
         if isinstance(done, DrHarnessError):
             raise done

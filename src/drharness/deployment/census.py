@@ -71,9 +71,13 @@ def fence(operations: Operations, vms: Sequence[str]) -> None:
 
 
 def replica(operations: Operations, phase: str) -> None:
-    """Is what the active database has readable on the standby? Recorded if there is one."""
+    """Is what the active database has readable on each standby? Recorded if there is one."""
+    for region in operations.topology.others(operations.active):
+        _replica(operations, region, phase)
+
+
+def _replica(operations: Operations, other: str, phase: str) -> None:
     topology, active = operations.topology, operations.active
-    other = topology.other(active)
     profile = topology.profile
     if not all(operations.is_on(topology.dbms(r).id) for r in (active, other)):
         return

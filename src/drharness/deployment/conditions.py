@@ -23,11 +23,15 @@ _MEASURE = "drharness.engines.agent.measure"
 
 
 class Conditions:
-    """What :class:`~drharness.deployment.operations.Operations` can do to the surroundings."""
+    """What :class:`~drharness.deployment.operations.Operations` can do to the surroundings.
+
+    :ivar former: the region before the present one, of ``database`` and ``framework``, if any
+    """
 
     topology: Topology
     active: str
     framework: str
+    former: dict[str, str]
     recorder: Recorder
     unmanaged: set[str]
     states: dict[str, list[tuple[int, str]]]
@@ -41,6 +45,7 @@ class Conditions:
         return {
             "active": self.active,
             "framework": self.framework,
+            "former": self.former,
             "unmanaged": sorted(self.unmanaged),
             "states": self.states,
             "limits": [[type(one).__name__, asdict(one)] for one in limits],
@@ -49,11 +54,19 @@ class Conditions:
     def carry_on(self, carried: Mapping[str, Any]) -> None:
         """Go on where another controller has stopped; ``carried`` is what it said."""
         self.active, self.framework = carried["active"], carried["framework"]
+        self.former = dict(carried["former"])
         self.unmanaged = set(carried["unmanaged"])
         self.states = {vm: [(t, s) for t, s in seen] for vm, seen in carried["states"].items()}
         limits = [_LIMITS[kind](**fields) for kind, fields in carried["limits"]]
         self._cuts.take_over([one for one in limits if isinstance(one, Cut)])
         self._shapes = [one for one in limits if isinstance(one, Shape)]
+
+    def moved(self, *, database: str = "", framework: str = "") -> None:
+        """Note which region has the active database, or Framework, from now on."""
+        if database not in ("", self.active):
+            self.former["database"], self.active = self.active, database
+        if framework not in ("", self.framework):
+            self.former["framework"], self.framework = self.framework, framework
 
     def require_power(self, name: str) -> str:
         """Nothing to say if the host has a power that not every deployment needs.

@@ -98,7 +98,7 @@ class Deployment:
 
     @property
     def dormant(self) -> str:
-        """The region that is not active."""
+        """The region that is not active; of several the one after the active (see ``other``)."""
         return self.topology.other(self.active)
 
     def vm(self, name: str) -> Machine:

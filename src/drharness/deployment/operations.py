@@ -53,8 +53,8 @@ class Operations(Conditions):
         self, topology: Topology, machines: Machines, recorder: Recorder, evidence: Path
     ) -> None:
         self.topology = topology
-        self.active = topology.regions[0]
-        self.framework = topology.regions[0]
+        self.active = self.framework = topology.regions[0]
+        self.former: dict[str, str] = {}
         self.unmanaged: set[str] = set()
         self.on_boot: Callable[[Sequence[str]], None] | None = None
         self.recorder = recorder

@@ -35,11 +35,11 @@ class RegionsCut(Fault):
     def breakage(self, operations: Operations) -> Breakage:
         """Each looks at what runs in the other; then the router drops what goes between them."""
         one, other = two_regions(operations, self.one, self.other)
-        probes = {_onlooker(operations, one): _services(operations, one)}
+        probes = {_onlooker(operations, one, other): _services(operations, one)}
         cuts = [RegionCut(one, other)]
         if self.both_ways:
             cuts.append(RegionCut(other, one))
-            probes[_onlooker(operations, other)] = _services(operations, other)
+            probes[_onlooker(operations, other, one)] = _services(operations, other)
         return Breakage(
             look=tcp(operations, probes),
             targets=[one, other],
@@ -66,12 +66,11 @@ def _services(operations: Operations, region: str) -> list[Target]:
     return services_of([vm for vm in vms if operations.is_on(vm.id)])
 
 
-def _onlooker(operations: Operations, region: str) -> str:
+def _onlooker(operations: Operations, region: str, other: str) -> str:
     """An Application VM of the other region: it sees what happens to this one.
 
     :raises UsageError: none is on
     """
-    other = operations.topology.other(region)
     for vm in operations.topology.vms_of(other, "application"):
         if operations.is_on(vm.id):
             return vm.id
@@ -120,7 +119,8 @@ class LinkCut(Fault):
 class StandbyCut(Fault):
     """The two DBMS VMs do not hear each other, and so there is no replication; others hear both.
 
-    Commits that wait for the standby go on waiting.
+    Commits that wait for the standby go on waiting. Of several standbys it is that of the region
+    after the active one.
 
     :ivar how: as for :class:`LinkCut`
     """
@@ -130,7 +130,9 @@ class StandbyCut(Fault):
     def breakage(self, operations: Operations) -> Breakage:
         """Each of both tries the other's database."""
         validate.choice("how", self.how, HOWS)
-        ends = [[operations.topology.dbms(r)] for r in operations.topology.regions]
+        topology, active = operations.topology, operations.active
+        pair = {active, topology.other(active)}
+        ends = [[topology.dbms(r)] for r in topology.regions if r in pair]
         return _link(operations, *ends, port=0, how=self.how, both=True)
 
 

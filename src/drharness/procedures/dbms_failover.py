@@ -11,6 +11,7 @@ from drharness.kernel.waiting import wait_until
 from drharness.procedures import lag, preflight, servers, steps
 from drharness.procedures.fence import fence as fence_off
 from drharness.procedures.procedure import Procedure
+from drharness.procedures.standbys import with_others
 from drharness.procedures.step import Context, Options, Step, StepRefused
 
 
@@ -20,6 +21,7 @@ def dbms_failover(
     force: bool = False,
     max_lag_s: float | None = None,
     max_lag_bytes: int | None = None,
+    regions: int = 2,
 ) -> Procedure:
     """The procedure that makes the database of region ``to`` the active one, and nothing else.
 
@@ -27,8 +29,10 @@ def dbms_failover(
     :param force: and the rest: as for ``full_failover``
     :raises UsageError: names the argument, its value and what was expected
     """
-    options = Options("out-of-band", force, max_lag_s, max_lag_bytes, framework="stay")
-    return Procedure("dbms_failover", to, _STEPS, options=options)
+    options = Options(
+        "out-of-band", force, max_lag_s, max_lag_bytes, framework="stay", regions=regions
+    )
+    return Procedure("dbms_failover", to, with_others(_STEPS, options), options=options)
 
 
 def _preflight(context: Context) -> dict[str, Any]:

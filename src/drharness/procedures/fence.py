@@ -54,9 +54,14 @@ def shut_out(context: Context, region: str, *frameworks: str) -> dict[str, Any]:
 
 
 def _power_off(context: Context, *roles: str) -> list[str]:
-    """Power off the old region's VMs of these roles; see that they have no power."""
+    """Power off the old region's VMs of these roles; see that they have no power.
+
+    If the Framework was another region's than the database, its VMs go as well.
+    """
     operations, topology = context.operations, context.topology
     vms = [vm.id for role in roles for vm in topology.vms_of(context.old, role)]
+    if "framework" in roles and context.ousted not in ("", context.old):
+        vms += [vm.id for vm in topology.vms_of(context.ousted, "framework")]
     try:
         operations.power_off(*vms, cause="fence", managed=True)
     except Unmanaged as error:

@@ -15,6 +15,7 @@ from drharness.kernel.waiting import wait_until
 from drharness.procedures import fence as fencing
 from drharness.procedures import lag, preflight, servers, steps
 from drharness.procedures.procedure import Procedure
+from drharness.procedures.standbys import with_others
 from drharness.procedures.step import Context, Options, Step, StepRefused
 
 
@@ -26,6 +27,7 @@ def framework_failover(
     force: bool = False,
     max_lag_s: float | None = None,
     max_lag_bytes: int | None = None,
+    regions: int = 2,
 ) -> Procedure:
     """The procedure that makes the Framework of region ``to`` the active one.
 
@@ -36,15 +38,14 @@ def framework_failover(
     :param fence: and the rest: as for ``full_failover``; only with ``move``
     :raises UsageError: names the argument, its value and what was expected
     """
-    options = Options(fence, force, max_lag_s, max_lag_bytes, database)
-    if database == "stay" and options != Options(database="stay"):
+    options = Options(fence, force, max_lag_s, max_lag_bytes, database, regions=regions)
+    if database == "stay" and options != Options(database="stay", regions=regions):
         raise UsageError(
             "database: expected 'move' with fence, force, max_lag_s or max_lag_bytes, got 'stay': "
             "the database is neither fenced nor promoted."
         )
-    return Procedure(
-        "framework_failover", to, _STAYING if database == "stay" else _MOVING, options=options
-    )
+    steps = _STAYING if database == "stay" else with_others(_MOVING, options)
+    return Procedure("framework_failover", to, steps, options=options)
 
 
 def _before_moving(context: Context) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _before_staying(context: Context) -> dict[str, Any]:
 
 def _nobody_serves(context: Context) -> None:
     """A Framework that has clients is not down; one that is cut off from them has none."""
-    vms = context.vms(context.old, "framework")
+    vms = context.vms(context.ousted or context.old, "framework")
     for server, status in servers.statuses(context, vms).items():
         if status["role"] == "primary" and status["clients"]:
             served = len(status["clients"])

@@ -10,6 +10,7 @@ from drharness.procedures import steps
 from drharness.procedures.fence import fence as fence_off
 from drharness.procedures.preflight import preflight
 from drharness.procedures.procedure import Procedure
+from drharness.procedures.standbys import with_others
 from drharness.procedures.step import Options, Step
 
 
@@ -20,6 +21,7 @@ def full_failover(
     force: bool = False,
     max_lag_s: float | None = None,
     max_lag_bytes: int | None = None,
+    regions: int = 2,
 ) -> Procedure:
     """The procedure that makes region ``to`` the active one.
 
@@ -29,10 +31,12 @@ def full_failover(
     :param max_lag_s: seconds of acknowledged changes that may be lost with asynchronous
         replication; default: the timing profile's ``d_rep``
     :param max_lag_bytes: the same in bytes of WAL; default: any
+    :param regions: of the topology; with more than two it ends with the step ``follow``: the other
+        standbys follow the new database. Without a word of it a run adds that step where it is due
     :raises UsageError: names the argument, its value and what was expected
     """
-    options = Options(fence, force, max_lag_s, max_lag_bytes)
-    return Procedure("full_failover", to, _STEPS, options=options)
+    options = Options(fence, force, max_lag_s, max_lag_bytes, regions=regions)
+    return Procedure("full_failover", to, with_others(_STEPS, options), options=options)
 
 
 _STEPS = (

@@ -32,6 +32,8 @@ class Lag:
     :ivar sync: whether nothing was acknowledged that the standby lacks, by the setting in force
     :ivar strays: addresses of receivers that take the standby's name, but are not it
     :ivar source: who said so
+    :ivar missed: epoch of the old primary that the standby has nothing of, as one that follows
+        another database; empty if there is none
     """
 
     bytes: int | None
@@ -40,6 +42,7 @@ class Lag:
     sync: bool
     strays: tuple[str, ...]
     source: str
+    missed: str = ""
 
 
 def received(status: Mapping[str, Any]) -> int:
@@ -68,9 +71,9 @@ def old_primary(context: Context) -> dict[str, Any] | None:
     return status if status["accepting"] else None
 
 
-def last_sample(context: Context) -> Data | None:
-    """The last sample in which the old region's database was writable."""
-    found = [s for s in context.operations.samples(context.old) if s["writable"]]
+def last_sample(context: Context, region: str) -> Data | None:
+    """The last sample in which a region's database was writable."""
+    found = [s for s in context.operations.samples(region) if s["writable"]]
     return found[-1] if found else None
 
 
@@ -118,10 +121,29 @@ def measure(context: Context, standby: Mapping[str, Any]) -> Lag:
         bytes=max(0, position(witnesses[-1]["cur"]) - has),
         seconds=round(max(0, end - missing[0]["t"]) / NS, 3) if missing else 0.0,
         age=0.0 if old else round((end - samples[-1]["t"]) / NS, 3),
-        sync=all(w.get("sync_names") for w in witnesses),
+        sync=all(_waits(context, w.get("sync_names") or "") for w in witnesses),
         strays=_strays(context, witnesses),
         source=f"{context.old}'s database" if old else f"the last sample of {context.old}'s",
+        missed=_missed(context, standby, witnesses[-1]),
     )
+
+
+def _waits(context: Context, names: str) -> bool:
+    """Whether commits wait for the standby, by synchronous_standby_names."""
+    return f'"{context.to}"' in names if _several(context) else bool(names)
+
+
+def _several(context: Context) -> bool:
+    return len(context.topology.regions) > 2
+
+
+def _missed(context: Context, standby: Mapping[str, Any], witness: Mapping[str, Any]) -> str:
+    """The epoch of an old primary that was promoted, if the standby has no change of it.
+
+    One that was left behind by that promotion still has what was before, and would lose the rest.
+    """
+    promoted = _several(context) and witness["tli"] > 1
+    return str(witness["epoch"]) if promoted and witness["epoch"] != standby["epoch"] else ""
 
 
 def _end(context: Context, last: int) -> int:
@@ -149,6 +171,11 @@ def objection(context: Context, lag: Lag) -> str:
     standby = f"{context.to}'s database"
     if lag.bytes is None or lag.seconds is None:
         return f"nobody knows what {standby} lacks: {context.old}'s database left no sample."
+    if lag.missed:
+        return (
+            f"{standby} has not followed {context.old}'s since that was promoted: "
+            f"it has nothing of epoch {lag.missed}."
+        )
     if lag.strays:
         return (
             f"a receiver at {', '.join(lag.strays)} takes the name of {standby} "

@@ -51,15 +51,30 @@ def can_be_started(context: Context, region: str) -> None:
 
 def _not_overtaken(context: Context, status: Mapping[str, Any]) -> None:
     """A former primary that came back is writable, too, but of an older timeline."""
+    _no_third(context, status)
     if status["in_recovery"]:
         return
-    other = lag.old_primary(context) or lag.last_sample(context)
+    other = lag.old_primary(context) or lag.last_sample(context, context.old)
     if other is not None and other["writable"] and other["tli"] > status["tli"]:
         raise StepRefused(
             f"the database of {context.to} is no replica: it was the primary on timeline "
             f"{status['tli']}, and {context.old}'s has been promoted since (timeline "
             f"{other['tli']})."
         )
+
+
+def _no_third(context: Context, status: Mapping[str, Any]) -> None:
+    """With more than two regions: the newest database may be one that is neither old nor new."""
+    third = [r for r in context.topology.others(context.to) if r != context.old]
+    old = lag.last_sample(context, context.old) if third else None
+    known = max(status["tli"], old["tli"] if old else 0)
+    for region in third:
+        last = lag.last_sample(context, region)
+        if last is not None and last["tli"] > known:
+            raise StepRefused(
+                f"{region}'s database has been promoted since (timeline {last['tli']}): "
+                f"{context.to}'s has nothing of what that took."
+            )
 
 
 def _all_replayed(status: Mapping[str, Any]) -> bool:

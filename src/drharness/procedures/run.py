@@ -9,12 +9,15 @@ from typing import Any, NoReturn, Protocol
 from drharness.checks.models import acked
 from drharness.checks.rto import recoveries, slowest
 from drharness.deployment.deployment import Deployment
+from drharness.deployment.operations import Operations
 from drharness.deployment.requests import Moment
 from drharness.errors import ControllerDied, DrHarnessError, UsageError
 from drharness.history.records import Operation
 from drharness.kernel import clock, rng
 from drharness.kernel.waiting import hold
+from drharness.procedures.standbys import FOLLOW
 from drharness.procedures.step import Context, Options, Step, StepRefused
+from drharness.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -91,24 +94,26 @@ class Run:
     """
 
     def __init__(self, procedure: Runnable, deployment: Deployment) -> None:
-        topology = deployment.topology
+        topology, operations = deployment.topology, deployment.operations
         topology.number(procedure.to)
+        old, ousted = (_before(operations, procedure, what) for what in ("database", "framework"))
         deployment.plans += 1
         self.steps: list[StepResult] = []
         self.interrupted = ""
         self._deployment = deployment
-        self._operations = deployment.operations
+        self._operations = operations
         self._code = repr(procedure)
-        self._ids = [s.id for s in procedure.steps]
-        self._left = list(procedure.steps)
+        self._left = _steps(procedure, topology)
+        self._ids = [s.id for s in self._left]
         self._ended = False
         self._context = Context(
             self._operations,
             procedure.to,
-            topology.other(procedure.to),
+            ousted if procedure.options.database == "stay" else old,
             deployment.plans,
             rng.token(),
             procedure.options,
+            ousted,
         )
         # What stays where it is makes it another procedure: other steps are due.
         stays = "(database='stay')" if procedure.options.database == "stay" else ""
@@ -177,7 +182,7 @@ class Run:
         for moment in self._operations.requests.end():
             self._operations.recorder.record("note", text=f"this never came: {moment}")
         if any(s.id == "promote" for s in self.steps) and self._promoted():
-            self._operations.active = self._context.to
+            self._operations.moved(database=self._context.to)
 
     def _promoted(self) -> bool:
         """Whether the promotion took effect, whatever its controller has heard of it."""
@@ -205,6 +210,35 @@ class Run:
             step=last.id if status != "ok" else "",
             text=died or last.text,
         )
+
+
+def _steps(procedure: Runnable, topology: Topology) -> list[Step]:
+    """Its steps; one that says nothing of further regions lets their standbys follow at last."""
+    options, more = procedure.options, len(topology.regions) > 2
+    usual = more and options.regions == 2 and options.database == "move"
+    return [*procedure.steps, *([FOLLOW] if usual else [])]
+
+
+def _before(operations: Operations, procedure: Runnable, what: str) -> str:
+    """The region that has the database, or whose Framework is active; before this, if it is ``to``.
+
+    :raises UsageError: it has been ``to`` from the beginning, and which of several is meant to be
+        fenced nobody knows
+    """
+    to, topology = procedure.to, operations.topology
+    now = operations.active if what == "database" else operations.framework
+    if now != to:
+        return now
+    others = topology.others(to)
+    if what in operations.former or len(others) == 1:
+        return operations.former.get(what, others[0])
+    kept = procedure.options.database if what == "database" else procedure.options.framework
+    if kept == "stay":
+        return others[0]
+    raise UsageError(
+        f"to: {to} is the active region already; expected one of {', '.join(others)}, "
+        "which takes over from it."
+    )
 
 
 def _die() -> NoReturn:

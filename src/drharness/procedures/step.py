@@ -10,6 +10,7 @@ from drharness.deployment.operations import Operations
 from drharness.errors import DrHarnessError, UsageError
 from drharness.kernel import validate
 from drharness.topology import Topology
+from drharness.topology.naming import MOST_REGIONS
 
 
 class StepFailed(DrHarnessError):
@@ -33,6 +34,7 @@ class Options:
     :ivar force: go on where proof is missing, and record it
     :ivar max_lag_s: seconds of changes that may be lost; None: the timing profile's ``d_rep``
     :ivar max_lag_bytes: bytes of WAL that may be lost; None: any
+    :ivar regions: of the topology it is for; with more than two the other standbys follow, too
     :ivar database: ``move``, or ``stay``: the writable database stays where it is
     :ivar framework: the same of the Framework; the procedure's own, no parameter of it
     """
@@ -43,12 +45,14 @@ class Options:
     max_lag_bytes: int | None = None
     database: str = "move"
     framework: str = field(default="move", repr=False)
+    regions: int = 2
 
     def __post_init__(self) -> None:
         validate.choice("fence", self.fence, FENCES)
         validate.choice("database", self.database, MOVES)
         if not isinstance(self.force, bool):
             raise UsageError(f"force: expected True or False, got {self.force!r}.")
+        validate.count("regions", self.regions, low=2, high=MOST_REGIONS)
         if self.max_lag_s is not None:
             validate.number("max_lag_s", self.max_lag_s, low=0, high=86400)
         if self.max_lag_bytes is not None:
@@ -68,7 +72,8 @@ DEFAULTS = Options()
 class Context:
     """What a step works on.
 
-    :ivar to: region that becomes active; ``old``: the one that was
+    :ivar to: region that becomes active; ``old``: the one that was; ``ousted``: the one whose
+        Framework was, if that is another
     :ivar plan: number of this run of the procedure in the deployment
     :ivar token: random token of this run, for the epoch it may open
     """
@@ -79,6 +84,7 @@ class Context:
     plan: int
     token: str
     options: Options = DEFAULTS
+    ousted: str = ""
 
     @property
     def topology(self) -> Topology:
@@ -107,7 +113,7 @@ class Context:
         """
         return [
             vm
-            for region in (self.to, self.old)
+            for region in (self.to, *self.topology.others(self.to))
             if not self.operations.are_cut(region, self.to)
             for vm in self.vms(region, role)
         ]

@@ -11,6 +11,7 @@ from drharness.deployment.operations import NOT_YET
 from drharness.errors import DrHarnessError, WaitTimeout
 from drharness.kernel.waiting import wait_until
 from drharness.procedures.fence import shut_out
+from drharness.procedures.standbys import catch_up
 from drharness.procedures.step import Context, StepFailed
 from drharness.topology import addresses
 
@@ -20,6 +21,7 @@ _REPOINT = "drharness.deployment.repoint:repoint"
 def promote(context: Context) -> dict[str, Any]:
     """Promote by signal; seen to be out of recovery, in a new epoch, and taking a write."""
     limit = context.topology.profile.rto_bound
+    caught_up = catch_up(context)
     done: dict[str, Any] = context.operations.database(
         context.to,
         "promotion:promote",
@@ -30,7 +32,7 @@ def promote(context: Context) -> dict[str, Any]:
     status = context.operations.database_status(context.to)
     if not status["writable"] or status["epoch"] != done["token"]:
         raise StepFailed(f"{context.to}'s database is not writable after its promotion: {status}")
-    return done
+    return {**done, "caught_up": caught_up} if caught_up else done
 
 
 def unblock(context: Context) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def start_framework(context: Context) -> dict[str, Any]:
     operations, limit = context.operations, context.topology.profile.rto_bound
     vms = [vm.id for vm in context.topology.vms_of(context.to, "framework")]
     operations.power_on(*vms, cause="start-framework", managed=True)
-    operations.framework = context.to
+    operations.moved(framework=context.to)
     if context.options.database == "move":  # it may have worked on another one since it was cloned
         repoint(context)
     seen = operations.set_roles(context.to, timeout=limit, database=context.database)

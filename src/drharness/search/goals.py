@@ -136,14 +136,20 @@ def _died(history: History, within: str = "", *, between: bool = False) -> bool:
 def _returns(history: History) -> Iterator[Event]:
     """The former primary's machine gets power again after another database was promoted."""
     for plan, at in _promotions(history):
-        old = history.topology.dbms(history.topology.other(plan.to)).id
+        old = history.topology.dbms(_former(history, plan)).id
         yield from (e for e in history.vms.get(old, ()) if e["state"] == "on" and e.t > at)
+
+
+def _former(history: History, plan: Plan) -> str:
+    """The region that had the active database before a procedure moved it."""
+    before = intent(history, plan.invoked).database
+    return before if before != plan.to else history.topology.other(plan.to)
 
 
 def _old_writable(history: History) -> Iterator[Event]:
     """The former primary is seen to be writable again after another database was promoted."""
     for plan, at in _promotions(history):
-        old = history.topology.other(plan.to)
+        old = _former(history, plan)
         samples = [e for e in history.dbs.get(old, ()) if e.t > at]
         yield from (e for e in samples if e["writable"])
 
@@ -179,7 +185,7 @@ def _two_at_once(history: History) -> bool:
 
 
 def _both_write_again(history: History) -> bool:
-    """Changes in a later epoch were acknowledged through the proxies of both regions."""
+    """Changes in a later epoch were acknowledged through the proxies of all regions."""
     order = epoch_order(history)
     regions = {o.region for o in acked(history) if o.epoch in order[1:]}
     return regions >= set(history.topology.regions)

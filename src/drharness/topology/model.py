@@ -1,4 +1,4 @@
-"""The reference architecture as values: two regions of five VMs and more, a DNS server outside."""
+"""The reference architecture as values: regions of five VMs and more, a DNS server outside."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Topology:
         application_pairs: int = 1,
         regions: int | Sequence[str] = 2,
     ) -> Topology:
-        """The guide's two-region architecture.
+        """The guide's architecture: two regions, or more.
 
         :param replication: ``sync`` (a write is acknowledged once the standby has it) or ``async``
         :param timing: ``fast`` (sub-second timers) or ``guide`` (the products' defaults)
@@ -101,8 +101,8 @@ class Topology:
         :param return_fence: ``boot-deny`` (a DBMS VM boots with every Framework subnet rejected) or
             ``none`` (the guide's literal text: rules vanish at reboot)
         :param application_pairs: pairs of Application VMs in each region, 1 to 8
-        :param regions: 2, or the names of two; VMs are called after them, the first is active at
-            the start
+        :param regions: 2 to 5, or the names of as many; VMs are called after them, the first is
+            active at the start, every other is a standby
         :raises UsageError: names the argument, the value and what was expected
         """
         validate.choice("timing", timing, PROFILES)
@@ -263,8 +263,16 @@ class Topology:
         return self.vms_of(region, "dbms")[0]
 
     def other(self, region: str) -> str:
-        """The region that is not ``region``."""
-        return self.regions[2 - self.number(region)]
+        """The region that is not ``region``; of several the next one (the first, after the last).
+
+        It is the one that takes over from ``region`` where nobody names another.
+        """
+        return self.regions[self.number(region) % len(self.regions)]
+
+    def others(self, region: str) -> tuple[str, ...]:
+        """All regions but ``region``, in their order."""
+        self.number(region)
+        return tuple(r for r in self.regions if r != region)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for a history's header; :meth:`from_dict` reads them."""

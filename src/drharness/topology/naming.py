@@ -9,6 +9,8 @@ from itertools import permutations
 from drharness.errors import UsageError
 
 USUAL = ("region1", "region2")
+# A database has room for six receivers of its changes: its standbys and what takes their names.
+MOST_REGIONS = 5
 LONGEST = 20  # characters: the ids of VMs are host names, and columns in tables
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # Symbolic targets, and what is in no region; words that faults have as arguments besides names.
@@ -23,14 +25,14 @@ RESERVED = _TARGETS | _ARGUMENTS
 def regions_of(value: int | Sequence[str]) -> tuple[str, ...]:
     """Names of regions from their number or from the names; the first is active at the start.
 
-    :raises UsageError: another number than two, or not names; says what was expected
+    :raises UsageError: too few or too many, or not names; says what was expected
     """
     if isinstance(value, int) and not isinstance(value, bool):
         _check_number(value, f"{value} (int)")
-        return USUAL
+        return tuple(f"region{number}" for number in range(1, value + 1))
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise UsageError(
-            f"regions: expected 2 or two names, like ('emea', 'us'), "
+            f"regions: expected 2 to {MOST_REGIONS}, or their names, like ('emea', 'us'), "
             f"got {value!r} ({type(value).__name__})."
         )
     for name in value:
@@ -47,11 +49,11 @@ def regions_of(value: int | Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_number(number: int, said: str) -> None:
-    if number == 2:
+    if 2 <= number <= MOST_REGIONS:
         return
     raise UsageError(
-        f"regions: expected 2 or two names, got {said}. An active region and one that takes over "
-        "are supported; a database has one standby."
+        f"regions: expected 2 to {MOST_REGIONS}, or their names, got {said}. "
+        "One is active, and each other can take over."
     )
 
 
