@@ -200,6 +200,10 @@ class TestEnvironment:
     def log(self, text: str) -> None:
         self.world.logs.append(f"{self.component} {text}")
 
+    def sample(self, kind: str, /, **fields: Any) -> None:
+        """An event each."""
+        self.record(kind, **fields)
+
     def record(self, kind: str, /, **fields: Any) -> None:
         self.world.events.append({"v": 1, "t": clock.now_ns(), "kind": kind, **fields})
 

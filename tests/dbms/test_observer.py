@@ -36,6 +36,10 @@ class Recording(SimpleNamespace):
         """What was recorded of a kind."""
         return [e for e in self.events if e["kind"] == kind]
 
+    def sample(self, kind: str, /, **fields: Any) -> None:
+        """An event each."""
+        self.record(kind, **fields)
+
     def record(self, kind: str, /, **fields: Any) -> None:
         """Keep an event, which must be JSON, and when it came (s)."""
         event = {"kind": kind, "at": clock.now(), **fields}

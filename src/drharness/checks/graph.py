@@ -164,7 +164,8 @@ def _claimed(
     lapse = ns(LAPSE * history.profile.sampling)
     before = [e for e in samples if e.t <= t][-1:]
     after = [e for e in samples if e.t > t][:1]
-    near = [e for e in (*before, *after) if abs(e.t - t) <= lapse and claim(e)]
+    steady = any((e.get("steady") or 0) >= t for e in after)  # all looks between said the same
+    near = [e for e in (*before, *after) if (steady or abs(e.t - t) <= lapse) and claim(e)]
     return tuple(near) if len(near) == 2 else ()
 
 

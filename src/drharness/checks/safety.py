@@ -7,7 +7,7 @@ from itertools import pairwise
 from drharness.checks.episodes import ns
 from drharness.checks.form import NotExercised
 from drharness.checks.models import acked, database_final, epochs, fold, latest_finals
-from drharness.checks.spans import Overlap, overlaps, spans
+from drharness.checks.spans import Overlap, overlaps, said_within, spans
 from drharness.checks.text import shorten
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
@@ -67,12 +67,12 @@ def _by_place(events: tuple[Event, ...]) -> list[Event]:
 
 def _session(history: History, region: str, both: Overlap) -> Event | None:
     """Something that shows a Configuration Server's session on a database within an overlap."""
-    for sample in history.dbs[region]:
-        if both.since <= sample.t <= both.until and sample.get("sessions"):
+    for sample in said_within(history.dbs[region], both.since, both.until):
+        if sample.get("sessions"):
             return sample
     for samples in history.comps.values():
-        for sample in samples:
-            if both.since <= sample.t <= both.until and sample.get("db") == region:
+        for sample in said_within(samples, both.since, both.until):
+            if sample.get("db") == region:
                 return sample
     return None
 

@@ -2,8 +2,10 @@
 
 A span reaches from the first to the last sample of an unbroken row that makes the claim. A gap of
 more than three sampling intervals breaks the row: the process may have been dead or frozen, and a
-claim that old says nothing. Spans never reach beyond a sample, so a busy machine, which delays
-samples, makes them shorter and never longer: overlaps that are found have really happened.
+claim that old says nothing. Samples that said the same for long are not all written; the next event
+then says until when they did (``steady``), and there is no gap until then. Spans never reach beyond
+a sample, so a busy machine, which delays samples, makes them shorter and never longer: overlaps
+that are found have really happened.
 """
 
 from __future__ import annotations
@@ -47,16 +49,29 @@ def spans(
     out: list[Span] = []
     first: Event | None = None
     last: Event | None = None
+    until = 0
     for event in samples:
         held = claim(event)
-        if first and last and (event.t - last.t > lapse or not held):
-            out.append(Span(who, first.t, last.t, (first, last)))
+        until = max(until, event.get("steady") or 0) if first else 0
+        if first and last and (event.t - until > lapse or not held):
+            out.append(Span(who, first.t, until, (first, last)))
             first = None
         if held:
-            first, last = first or event, event
+            first, last, until = first or event, event, event.t
     if first and last:
-        out.append(Span(who, first.t, last.t, (first, last)))
+        out.append(Span(who, first.t, until, (first, last)))
     return out
+
+
+def said_within(samples: Sequence[Event], since: int, until: int) -> Iterator[Event]:
+    """The samples that were taken within [since, until] (ns), or say what was said then."""
+    before: Event | None = None
+    for event in samples:
+        if before and before.t < since <= (event.get("steady") or 0) and before.t <= until:
+            yield before
+        if since <= event.t <= until:
+            yield event
+        before = event
 
 
 def overlaps(found: Sequence[Span]) -> Iterator[Overlap]:

@@ -106,7 +106,7 @@ class App(wire.Quiet):
             self._update()
 
     def _claim(self, claims: dict[str, Any]) -> None:
-        self.env.record("comp", id=self.env.component, **claims)
+        self.env.sample("comp", id=self.env.component, **claims)
 
     def _update(self) -> None:
         if self._agent.link is not None:

@@ -75,6 +75,12 @@ class Environment(Protocol):
         It is never lost by a power-off.
         """
 
+    def sample(self, kind: str, /, **fields: Any) -> None:
+        """As :meth:`record`, of a look taken at every sampling interval and change.
+
+        One that says what those before said for long may be left out, see ``history.steady``.
+        """
+
     async def resolve(self, name: str) -> list[str]:
         """IPv4 addresses of a host name: hosts file first, then the VM's name server.
 

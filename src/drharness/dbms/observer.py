@@ -20,7 +20,7 @@ _RESOURCES_S = 1.0
 
 
 async def main(env: Environment) -> None:
-    """Record a ``db`` event at every sampling interval, and a ``res`` event every second."""
+    """Take a ``db`` sample at every sampling interval, and record a ``res`` event every second."""
     await observe(env, socket_directory=settings.SOCKET_DIRECTORY)
 
 
@@ -35,7 +35,7 @@ async def observe(
     due = loop.time()
     try:
         while True:
-            env.record("db", db=env.region, vm=env.vm, **await watch.look())
+            env.sample("db", db=env.region, vm=env.vm, **await watch.look())
             if count % every == 0:
                 await watch.resources()
             count += 1

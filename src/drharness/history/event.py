@@ -77,7 +77,8 @@ FORMS: Mapping[str, Form] = {
     ),
     "comp": Form(
         {"id": STR, "role": STR},
-        {"db": STRN, "peer": STRN, "mode": STRN, "master": STRN, "epoch": STRN, "seq": INTN},
+        {"db": STRN, "peer": STRN, "mode": STRN, "master": STRN, "epoch": STRN, "seq": INTN}
+        | {"steady": INT},
         {"role": ("primary", "backup", "down", "none")},
     ),
     "ack": Form(
@@ -86,7 +87,8 @@ FORMS: Mapping[str, Form] = {
     ),
     "db": Form(
         {"db": STR, "writable": BOOLN},
-        {"in_recovery": BOOLN, "epoch": STRN, "seq": INTN, "sessions": (list, NULL)},
+        {"in_recovery": BOOLN, "epoch": STRN, "seq": INTN, "sessions": (list, NULL)}
+        | {"steady": INT},
     ),
     "cache": Form({"proxy": STR}, {"epoch": STRN, "seq": INTN, "sha": STRN}),
     "vm": Form({"id": STR, "state": STR}, {}, {"state": ("on", "off", "frozen", "thawed")}),

@@ -17,6 +17,7 @@ from drharness.components.store import Store
 from drharness.dbms.store import PgStore
 from drharness.dns import stub
 from drharness.engines.agent.channel import Channel, ChannelClosed, Message
+from drharness.history.steady import Steady
 from drharness.kernel import clock, rng
 from drharness.topology.profile import Profile
 
@@ -130,6 +131,7 @@ class AgentEnvironment:
         self._events = os.open(
             f"{EVENT_DIR}/{name}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         )
+        self._steady: dict[str, Steady] = {}
         self._encode = msgspec.json.Encoder().encode
 
     def log(self, text: str) -> None:
@@ -140,6 +142,15 @@ class AgentEnvironment:
         """An event in the component's file: one write, so a power-off tears at most the last."""
         event: Mapping[str, Any] = {"v": 1, "t": clock.now_ns(), "kind": kind, **fields}
         os.write(self._events, self._encode(event) + b"\n")
+
+    def sample(self, kind: str, /, **fields: Any) -> None:
+        """An event, unless the looks before have said the same for long."""
+        if kind not in self._steady:
+            interval = round(self.profile.sampling * 1e9)
+            self._steady[kind] = Steady(kind, interval=interval)
+        written = self._steady[kind].look(clock.now_ns(), fields)
+        if written is not None:
+            self.record(kind, **written)
 
     async def resolve(self, name: str) -> list[str]:
         """IPv4 addresses of a name: the VM's hosts file first, then its name servers."""
