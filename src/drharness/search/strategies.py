@@ -41,7 +41,9 @@ _STEPS = 6  # at a time; the longest procedure has eight, and one that is finish
 _CALLS = (0, 0, 1, 2, 3, 5)  # 0: between two steps
 _DELAYS = (0.3, 1.0)
 _PLOT = 6  # actions of a plot with what may come between, at most
-_MEANWHILE: tuple[tuple[Action, ...], ...] = ((), (Wait(1.0),))  # long enough to go on again
+# How long something is out, and how long it is back: some notice at once, some by a timer.
+_OUT: tuple[tuple[Action, ...], ...] = ((), (Wait(1.0),), (Wait(2.0),))
+_BACK = _OUT[:2]
 # How often each kind of action is drawn, the simplest first.
 _KINDS = (*["next"] * 4, *["inject"] * 3, *["heal"] * 2, "wait", "crash", "finish", "operate")
 
@@ -141,34 +143,26 @@ def _bodies(faults: Sequence[Fault], most: int) -> SearchStrategy[list[Action]]:
     if most >= _PLOT:
         outages = [fault for fault in OUTAGES if fault in faults]
         starts = [fault for fault in STARTS if fault in faults]
-        plots = [st.sampled_from(list(faults)).flatmap(_again)]
+        during, then = st.sampled_from(_OUT), st.sampled_from(_BACK)
+        plots = [st.builds(_again, st.sampled_from(list(faults)), during, then)]
         if outages and starts:
-            plots.append(
-                st.builds(_amid, st.sampled_from(outages), st.sampled_from(starts), *_GAPS)
-            )
+            pair = (st.sampled_from(outages), st.sampled_from(starts))
+            plots.append(st.builds(_amid, *pair, during, then, st.booleans()))
         between = st.lists(actions(kinds=[k for k in _KINDS if k != "inject"]), max_size=1)
         found += [st.builds(_with, plot, between, st.integers(0, _PLOT - 1)) for plot in plots]
     return st.one_of(found)
 
 
-_GAPS = (st.sampled_from(_MEANWHILE), st.sampled_from(_MEANWHILE), st.booleans())
-
-
-def _again(fault: Fault) -> SearchStrategy[list[Action]]:
+def _again(fault: Fault, during: tuple[Action, ...], then: tuple[Action, ...]) -> list[Action]:
     """A fault that is healed and comes back."""
-
-    def told(gap: tuple[Action, ...], ends: bool) -> list[Action]:
-        twice = [Inject(fault), _Mend(fault), *gap, Inject(fault)]
-        return [*twice, *([_Mend(fault)] if ends else [])]
-
-    return st.builds(told, _GAPS[0], _GAPS[2])
+    return [Inject(fault), *during, _Mend(fault), *then, Inject(fault)]
 
 
 def _amid(
-    outage: Fault, start: Fault, gap: tuple[Action, ...], then: tuple[Action, ...], ends: bool
+    outage: Fault, start: Fault, during: tuple[Action, ...], then: tuple[Action, ...], ends: bool
 ) -> list[Action]:
     """Somebody starts while something is out."""
-    happens = [Inject(outage), *gap, Inject(start), *then]
+    happens = [Inject(outage), *during, Inject(start), *then]
     return [*happens, *([_Mend(outage)] if ends else [])]
 
 

@@ -93,7 +93,7 @@ INTERLEAVINGS = (
         "remembering",
         "configserver",
         "a server that is primary for the third time takes its old data for the database's",
-        ("S2", "S7", "S10", "L1", "L3"),
+        ("S2", "S7", "S10", "S11", "S13"),
         (_STORE_CUT, Wait(1.0), Heal(1), Wait(1.0), Inject(VmDown("active.dbms")), Finish()),
         "dbms-failover",
     ),

@@ -168,7 +168,7 @@ class Remembering(ConfigServer):
     """Primary for the third time, it goes on with the data of the second spell, not the database's.
 
     A master whose database session breaks once reads everything again; after the next break it
-    thinks that it need not.
+    thinks that it need not, until it finds another writer.
     """
 
     def __init__(self, env: Environment) -> None:
@@ -183,9 +183,10 @@ class Remembering(ConfigServer):
 
             async def remembered() -> Snapshot:
                 self._spells += 1
-                if self._spells < 3 or self._snapshot is None:
-                    self._snapshot = await load()
-                return self._snapshot
+                kept, self._snapshot = self._snapshot, None
+                if self._spells < 3 or kept is None:
+                    self._snapshot = kept = await load()
+                return kept
 
             store.load = remembered
             return store  # type: ignore[no-any-return]
