@@ -46,7 +46,7 @@ def follow(
 ) -> None:
     """Tell the failure, keep its evidence, and make of it what is wanted."""
     evidence.keep(trial.run)
-    history = store.load(trial.run / "history.jsonl")
+    history = store.load(trial.run / store.HISTORY)
     screen.say()
     screen.verdict(str(story(history, trial.judgement) or trial.judgement.findings_text))
     screen.say()
@@ -70,7 +70,7 @@ def follow(
 
 
 def _say_replay(path: Path, screen: Screen) -> None:
-    screen.say(f"replay    drharness replay {shlex.quote(records.short(path))}")
+    screen.say(f"replay    drharness replay {records.typed(path)}")
 
 
 def _smaller(

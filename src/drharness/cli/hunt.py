@@ -11,7 +11,7 @@ from drharness.checks.verdict import Verdict
 from drharness.cli import duration, failure
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
 from drharness.cli.place import Place
-from drharness.cli.screen import Screen
+from drharness.cli.screen import Screen, mark_of
 from drharness.errors import UsageError
 from drharness.history import store
 from drharness.kernel import clock, rng, validate
@@ -114,7 +114,7 @@ def _title(hunt: Hunt, jobs: int) -> list[str]:
 
 
 def _show(example: Example, screen: Screen, reached: Coverage) -> None:
-    mark = {Verdict.PASS: "ok", Verdict.FAIL: "FAIL"}.get(example.status, "--")
+    mark = mark_of(example.status)
     failed = " ".join(example.trial.failed) if example.trial else ""
     verdict = failed or ("" if mark == "ok" else str(example.status))
     text = failure.line(example.schedule)
@@ -124,7 +124,7 @@ def _show(example: Example, screen: Screen, reached: Coverage) -> None:
         return
     if not example.trial.play.settled.ok:
         screen.say(f"       {example.trial.play.settled.text.splitlines()[0]}")
-    new = reached.add(store.load(example.trial.run / "history.jsonl"))
+    new = reached.add(store.load(example.trial.run / store.HISTORY))
     if new:
         screen.say(f"       for the first time: {'; '.join(GOALS[g].text for g in sorted(new))}")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from drharness.cli import duration, picture, terminal
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
+from drharness.cli.records import typed
 from drharness.cli.screen import Screen, to_file
 from drharness.deployment import channels, kept, register
 from drharness.deployment.kept import Kept
@@ -183,7 +184,7 @@ def take_down(names: Sequence[str], screen: Screen, errors: Screen, *, everythin
         try:
             with screen.task(f"down {one.name}") as task:
                 one.down()
-                task.detail = f"evidence {picture.short(one.record.evidence)}"
+                task.detail = f"evidence {typed(one.record.evidence)}"
         except channels.Said as error:
             errors.say(f"error: {one.name}: {error}", "bold red")
             code = 3

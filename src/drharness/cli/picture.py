@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from drharness.cli.records import typed
 from drharness.deployment.register import Record
 from drharness.topology import Topology, addresses
 
@@ -37,21 +36,15 @@ def of(record: Record, now: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield from _columns([("DATABASE", "STATE", "SENDS TO", "FIREWALL"), *_databases(now)])
     yield ""
-    yield f"evidence  {short(record.evidence)}"
+    yield f"evidence  {typed(record.evidence)}"
     yield f"lifetime  until {record.until}, its keeper being process {record.pid}"
 
 
 def table(records: Sequence[Record]) -> Iterator[str]:
     """Several deployments, one a line."""
     rows = [("NAME", "STATE", "SINCE", "ENDS BY ITSELF", "EVIDENCE")]
-    rows += [(r.name, r.state, r.since, r.until, short(r.evidence)) for r in records]
+    rows += [(r.name, r.state, r.since, r.until, typed(r.evidence)) for r in records]
     yield from _columns(rows)
-
-
-def short(path: str) -> str:
-    """A path as one types it from here."""
-    here = os.getcwd() + "/"
-    return shlex.quote(path.removeprefix(here))
 
 
 def _in_brief(now: Mapping[str, Any], topology: Topology) -> str:

@@ -12,7 +12,6 @@ from drharness.errors import DrHarnessError, HistoryError, UsageError
 from drharness.history import History, store
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3, Verdict.INVALID: 3}
-_NAME = "history.jsonl"
 
 
 def load(path: Path) -> History:
@@ -23,7 +22,7 @@ def load(path: Path) -> History:
     if path.is_dir():
         path = _inside(path)
     try:
-        if path.name == "controller.jsonl":
+        if path.name == store.RECORD:
             return History(store.merge(path, evidence.event_files(path.parent)))
         return store.load(path)
     except UsageError as error:
@@ -31,10 +30,10 @@ def load(path: Path) -> History:
 
 
 def _inside(run: Path) -> Path:
-    for name in (_NAME, "controller.jsonl"):
+    for name in (store.HISTORY, store.RECORD):
         if (run / name).is_file():
             return run / name
-    raise HistoryError(f"{run}: expected a run's directory with {_NAME}, found none in it")
+    raise HistoryError(f"{run}: expected a run's directory with {store.HISTORY}, found none in it")
 
 
 def collect(run: Path) -> Judgement | None:
@@ -44,7 +43,7 @@ def collect(run: Path) -> Judgement | None:
     """
     try:
         merge(run)
-        judgement = judge(store.load(run / _NAME))
+        judgement = judge(store.load(run / store.HISTORY))
         (run / "verdict.txt").write_text(f"{judgement}\n")
     except (DrHarnessError, OSError):
         return None
@@ -53,13 +52,18 @@ def collect(run: Path) -> Judgement | None:
 
 def merge(run: Path) -> None:
     """Write the history of a run from what its components have recorded until now."""
-    store.merge(run / "controller.jsonl", evidence.event_files(run), run / _NAME)
+    store.merge(run / store.RECORD, evidence.event_files(run), run / store.HISTORY)
 
 
 def where(run: Path) -> list[str]:
     """The evidence of a run and the command that judges it again."""
-    shown = shlex.quote(short(run))
+    shown = typed(run)
     return [f"evidence  {shown}", f"re-check  drharness check {shown}"]
+
+
+def typed(path: Path | str) -> str:
+    """A path as one types it from here."""
+    return shlex.quote(short(Path(path)))
 
 
 def short(path: Path) -> str:

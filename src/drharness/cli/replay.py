@@ -8,7 +8,7 @@ from pathlib import Path
 from drharness.cli import records
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
 from drharness.cli.place import Place
-from drharness.cli.screen import Screen
+from drharness.cli.screen import Screen, mark_of
 from drharness.schedule.schedule import Schedule
 from drharness.schedule.trial import FILE, Found, Trial, attempt, found_in
 from drharness.search.replay import Conclusion, concluded
@@ -71,8 +71,7 @@ def carry_out(read: Read, times: int, place: Place, screen: Screen, errors: Scre
 
 
 def _show(trial: Trial, screen: Screen) -> None:
-    mark = {"PASS": "ok", "FAIL": "FAIL"}.get(str(trial.status), "--")
-    screen.end(mark, " ".join([str(trial.status), *trial.failed]))
+    screen.end(mark_of(trial.status), " ".join([str(trial.status), *trial.failed]))
 
 
 def _explain(trials: list[Trial], screen: Screen) -> None:

@@ -31,6 +31,11 @@ _SIGNS = {"ok": "✔", "FAIL": "✘", "NO": "✘", "--": "-"}
 _VERDICTS = {"PASS": "green", "FAIL": "bold red", "INVALID": "bold yellow", "UNKNOWN": "yellow"}
 
 
+def mark_of(verdict: object) -> str:
+    """The mark of a line with that verdict, as :meth:`Screen.mark` takes it."""
+    return {"PASS": "ok", "FAIL": "FAIL"}.get(str(verdict), "--")
+
+
 class _Pipe(Console):
     """A console that falls silent when its reader has gone: the run itself goes on."""
 

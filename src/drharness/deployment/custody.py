@@ -8,6 +8,7 @@ this process end first, the machines end with their channels; should the keeper,
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -37,6 +38,7 @@ class Custody:
 
     def __init__(self, scale: float = 1.0) -> None:
         self.taken = False
+        self._asking = threading.Lock()  # one that was given back may still be forking for a start
         self._starting = kept.Starting()
         self._starter = self._starting.channel
         try:
@@ -95,8 +97,9 @@ class Custody:
         self._starting.close()
 
     def _asked(self, message: Message, fds: tuple[int, ...] = ()) -> None:
-        channels.send(self._starter, message, fds)
-        self._answer()
+        with self._asking:
+            channels.send(self._starter, message, fds)
+            self._answer()
 
     def _answer(self) -> None:
         try:
@@ -142,7 +145,7 @@ def take(wanted: Message, starter: Channel) -> Iterator[Deployment]:
     run, topology = Path(state["evidence"]), Topology.from_dict(state["topology"])
     site = Site(topology=topology, evidence=run, files={}, keep=(), seed="")
     machines = engines.taken(site, held)
-    file = store.AppendFile(run / evidence.RECORD)
+    file = store.AppendFile(run / store.RECORD)
     try:
         recorder = Recorder(file, first=state["next"])
         active = state["carried"]["active"]

@@ -199,7 +199,7 @@ class Deployment:
         return History(self._merge(None))
 
     def _merge(self, out: Path | None) -> list[Data]:
-        controller = self.evidence / evidence.RECORD
+        controller = self.evidence / store.RECORD
         return store.merge(controller, evidence.event_files(self.evidence), out)
 
     @property
@@ -229,7 +229,7 @@ class Deployment:
         self.read_back()
         census.replica(self.operations, "end")
         self.recorder.record("end")
-        history = History(self._merge(self.evidence / "history.jsonl"))
+        history = History(self._merge(self.evidence / store.HISTORY))
         self._judgement = judge(history, budget=budget)
         (self.evidence / evidence.VERDICT).write_text(f"{self._judgement}\n")
         return self._judgement

@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 
 from drharness.errors import UsageError
+from drharness.history import store
 from drharness.kernel import runid
 
 KEPT = 20
 DEFAULT = Path(".drharness")
 VERDICT = "verdict.txt"
-RECORD = "controller.jsonl"
 _KEEP = ".keep"  # present if somebody wants it to stay
 _OPEN = ".open"  # present, with the process id, while the run is going on
 
@@ -77,7 +77,7 @@ def _going_on(run: Path) -> bool:
 
 def is_record_of_open_run(path: str) -> bool:
     """Whether a file is what the controller records into, of a run that is going on."""
-    return path.endswith(f"/{RECORD}") and _going_on(Path(path).parent)
+    return path.endswith(f"/{store.RECORD}") and _going_on(Path(path).parent)
 
 
 def _prune(base: Path) -> None:

@@ -202,11 +202,9 @@ class Starting:
         ours, theirs = channel.pair()
         self._output = os.memfd_create("keeper")  # there is no directory for its evidence yet
         self.channel = Channel(ours)
-        # What is importable here must be so there: replacements of components, for one.
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         argv = [sys.executable, "-m", "drharness.deployment.keeper_process", "3"]
         with theirs:
-            proc.detach(argv, env=env, passed=theirs.fileno(), output=self._output)
+            proc.detach(argv, env=proc.for_python(), passed=theirs.fileno(), output=self._output)
 
     @property
     def said(self) -> str:

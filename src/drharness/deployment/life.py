@@ -54,7 +54,7 @@ class Life:
         self._engine = engine_named(engine) if custody is None else portable(engine, custody.fork)
         self._custody = custody
         self.run = evidence.new_run(Path(evidence_dir) if evidence_dir else None)
-        self._file = store.AppendFile(self.run / evidence.RECORD)
+        self._file = store.AppendFile(self.run / store.RECORD)
         self._recorder = Recorder(self._file, *listeners)
         self._machines: Machines | None = None
         self._ending = threading.Lock()

@@ -31,7 +31,7 @@ def account(deployment: Deployment, *, here: Path, ends: bool) -> str:
         _attempt("verdict", lambda: _verdict(deployment, ends=ends)),
         "",
         account_of_start(deployment.evidence, here=here),
-        f"judge it again: drharness check {_typed(deployment.evidence, here)}/history.jsonl",
+        f"judge it again: drharness check {_typed(deployment.evidence, here)}/{store.HISTORY}",
     ]
     return "\n".join(lines)
 
@@ -83,7 +83,7 @@ def _typed(path: Path, here: Path) -> str:
 def _saved(deployment: Deployment) -> History:
     run: Path = deployment.evidence
     files = evidence.event_files(run)
-    return History(store.merge(run / "controller.jsonl", files, run / "history.jsonl"))
+    return History(store.merge(run / store.RECORD, files, run / store.HISTORY))
 
 
 def _verdict(deployment: Deployment, *, ends: bool) -> str:

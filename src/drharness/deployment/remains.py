@@ -20,7 +20,7 @@ from drharness.deployment import evidence
 from drharness.deployment.job import running_threads
 from drharness.engines.protocol import Engine, Holds
 from drharness.errors import WaitTimeout
-from drharness.kernel import clock
+from drharness.kernel import clock, proc
 from drharness.kernel.waiting import scaled, wait_until
 
 _SHARED = ("PostgreSQL.", "drharness", "drh-")
@@ -121,16 +121,11 @@ def _name(pid: str) -> str:
 
 
 def _descriptors(held: Holds) -> set[str]:
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        if int(number) not in held.descriptors:
-            try:
-                what = os.readlink(f"/proc/self/fd/{number}")
-            except OSError:  # the listing's own, or just closed by another thread
-                continue
-            if not evidence.is_record_of_open_run(what):
-                found.add(f"{number} {what}")
-    return found
+    return {
+        f"{number} {what}"
+        for number, what in proc.descriptors().items()
+        if number not in held.descriptors and not evidence.is_record_of_open_run(what)
+    }
 
 
 def _shared_memory() -> set[str]:

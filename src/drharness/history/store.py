@@ -14,6 +14,8 @@ from drharness.history.event import VERSION, Data, check_event
 from drharness.history.recorder import Listener, Recorder
 from drharness.history.view import History
 
+# In a run's directory: what the controller records, and all that was recorded, merged.
+RECORD, HISTORY = "controller.jsonl", "history.jsonl"
 _DECODE = msgspec.json.Decoder().decode
 _ENCODE = msgspec.json.Encoder().encode
 _LINE_START = b'{"v":'

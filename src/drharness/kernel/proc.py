@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,14 @@ def path_with_sbin(path: str | None = None) -> str:
 def which(program: str) -> str | None:
     """Absolute path of a program, looked up in the sbin directories too."""
     return shutil.which(program, path=path_with_sbin())
+
+
+def for_python() -> dict[str, str]:
+    """This process's environment, for another Python.
+
+    What is importable here is so there: replacements of components ("module:Class"), for one.
+    """
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
 def run(
@@ -103,3 +112,14 @@ def detach(argv: Sequence[str], *, env: Mapping[str, str], passed: int, output: 
         return os.posix_spawn(argv[0], list(argv), dict(env), file_actions=moves, setsid=True)
     finally:
         os.close(null)
+
+
+def descriptors() -> dict[int, str]:
+    """This process's open descriptors: number to what it is."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:  # the listing's own, or just closed by another thread
+            continue
+    return found

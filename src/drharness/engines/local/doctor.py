@@ -228,8 +228,7 @@ def probe() -> list[ProbeStep]:
     if platform.system() != "Linux":
         reason = f"{platform.system()} has no Linux namespaces; WSL 2 or a Linux VM has"
         return [ProbeStep("Linux", False, True, reason)]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    done = proc.run([sys.executable, "-m", __name__], env=env, check=False)
+    done = proc.run([sys.executable, "-m", __name__], env=proc.for_python(), check=False)
     steps = [msgspec.json.decode(line, type=ProbeStep) for line in done.stdout.splitlines()]
     if not done.ok or not steps:
         steps.append(ProbeStep("probe", False, True, done.output.strip()[-500:]))

@@ -26,9 +26,7 @@ class Launcher:
     def __init__(self) -> None:
         ours, theirs = channel.pair()
         reading, writing = os.pipe()
-        env = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-        # Replacements ("module:Class") must be importable there as they are here.
-        env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+        env = {k: v for k, v in proc.for_python().items() if not k.startswith("PG")}
         argv = [sys.executable, "-m", "drharness.engines.local.launcher"]
         with theirs:
             self.process = proc.popen(

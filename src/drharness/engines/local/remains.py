@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drharness.engines.protocol import Holds
+from drharness.history import store
+from drharness.kernel import proc
 
 DISPATCH = "drharness-dispatch"
-WRITTEN = ("controller.jsonl", "engine.log")  # by the controller, in a run's directory
+WRITTEN = (store.RECORD, "engine.log")  # by the controller, in a run's directory
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _strangers(launcher: int, held: Holds) -> list[str]:
 def _written() -> set[Path]:
     """Files that this process holds open to write."""
     found = set()
-    for number, text in descriptors().items():
+    for number, text in proc.descriptors().items():
         try:
             with open(f"/proc/self/fdinfo/{number}") as handle:
                 flags = int(handle.read().partition("flags:")[2].split()[0], 8)
@@ -104,14 +106,3 @@ def mounted_below(path: Path) -> list[str]:
     with open("/proc/self/mountinfo", errors="replace") as handle:
         points = [line.split()[4].replace("\\040", " ") for line in handle]
     return [point for point in points if point.startswith(f"{path}/")]
-
-
-def descriptors() -> dict[int, str]:
-    """This process's open descriptors: number to what it is."""
-    found = {}
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-        except OSError:  # the listing's own, or just closed by another thread
-            continue
-    return found
