@@ -14,7 +14,6 @@ from drharness.deployment import Deployment
 from drharness.deployment.traffic import unbroken_clients, wait_to_go_on
 from drharness.errors import DrHarnessError
 from drharness.faults import (
-    BY_NAME,
     ClockSkew,
     ComponentFrozen,
     ComponentKilled,
@@ -239,7 +238,7 @@ def _machines() -> Iterator[Scenario]:
     frozen = fails_over(VmFrozen("active.dbms"), returns=True)
     yield Scenario("vm-frozen active.dbms, failover then it returns", frozen)
     for fault in (VmDown("dormant.dbms"), VmRebooted("dormant.dbms"), VmFrozen("dormant.dbms")):
-        yield Scenario(f"{_kebab(fault)} dormant.dbms", heals(fault))
+        yield Scenario(f"{fault.kebab} dormant.dbms", heals(fault))
     for what in ("active.dbms", "dormant.dbms", "active.framework-p", "region2-application-p"):
         yield Scenario(f"disk-full {what}", heals(DiskFull(what)))
     yield Scenario("disk-full active.dbms, failover", fails_over(DiskFull("active.dbms")))
@@ -272,8 +271,8 @@ def _networks() -> Iterator[Scenario]:
     late = fails_over(StandbyCut(), DOWN, may=_GATED, watch=1.5)
     yield Scenario("standby-cut for long then region-down", late)
     for line in (Delay(), Loss(), Rate()):
-        yield Scenario(_kebab(line), heals(line))
-        yield Scenario(f"{_kebab(line)}, region-down, failover", fails_over(line, DOWN, may=_GATED))
+        yield Scenario(line.kebab, heals(line))
+        yield Scenario(f"{line.kebab}, region-down, failover", fails_over(line, DOWN, may=_GATED))
 
 
 _GATED = ("ok", "refused")  # above the lag limit it refuses
@@ -284,7 +283,7 @@ def _names() -> Iterator[Scenario]:
     ways = ("servfail", "nxdomain", "truncated", "truncated-no-tcp", "slow", "stale")
     wrong += [DnsAnswers(how=how) for how in ways]
     for fault in wrong:
-        name = f"{_kebab(fault)} {fault.how}"
+        name = f"{fault.kebab} {fault.how}"
         yield Scenario(name, heals(fault))
         may = ("ok", "fail", "refused")
         yield Scenario(f"{name}, region-down, failover", fails_over(fault, DOWN, may=may))
@@ -308,7 +307,7 @@ def _databases() -> Iterator[Scenario]:
         SlotLost(),
         StrayWalReceiver(),
     ):
-        name = f"{_kebab(fault)} {_words(fault)}".strip()
+        name = f"{fault.kebab} {_words(fault)}".strip()
         yield Scenario(name, heals(fault))
         if not isinstance(fault, StrayWalReceiver):
             play = fails_over(fault, DOWN, may=_GATED)
@@ -325,7 +324,7 @@ def _rules() -> Iterator[Scenario]:
             FirewallLostAtReboot(region),
             FirewallLeftBehind(region),
         ):
-            yield Scenario(f"{_kebab(fault)} {region}", heals(fault))
+            yield Scenario(f"{fault.kebab} {region}", heals(fault))
     left = FirewallLeftBehind("dormant")
     yield Scenario("firewall-left-behind, region-down, failover", fails_over(left, DOWN))
 
@@ -335,10 +334,6 @@ def _controllers() -> Iterator[Scenario]:
         yield Scenario(f"controller-killed after {step.id}", dies(after=step.id))
         if step.id != "preflight":
             yield Scenario(f"controller-killed within {step.id}", dies(within=step.id))
-
-
-def _kebab(fault: Fault) -> str:
-    return next(name for name, kind in BY_NAME.items() if type(fault) is kind)
 
 
 def _words(fault: Fault) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from drharness.errors import UsageError
 from drharness.faults import BY_NAME, RegionsCut, StandbyCut
 from drharness.faults.model import Fault
-from drharness.schedule.actions import Finish, Heal, Inject, Next, Wait, kebab
+from drharness.schedule.actions import Finish, Heal, Inject, Next, Wait
 from drharness.schedule.schedule import Schedule
 from drharness.search.alphabet import DISASTERS, FAULTS, OUTAGES, STARTS
 from drharness.search.hunt import Hunt, drawn, generated
@@ -36,10 +36,10 @@ def test_no_schedule_is_drawn_twice() -> None:
 
 
 def test_most_schedules_fail_over_on_a_day_it_is_for() -> None:
-    usual = set(map(kebab, DISASTERS["full-failover"]))
+    usual = {fault.kebab for fault in DISASTERS["full-failover"]}
     broken = [s for s in DRAWN if any(isinstance(a, Inject) for a in s.actions)]
     moved = [s for s in DRAWN if any(isinstance(a, Next | Finish) for a in s.actions)]
-    days = Counter(kebab(a.fault) for s in DRAWN for a in s.actions if isinstance(a, Inject))
+    days = Counter(a.fault.kebab for s in DRAWN for a in s.actions if isinstance(a, Inject))
     assert len(broken) > 0.6 * len(DRAWN)
     assert len(moved) > 0.6 * len(DRAWN)
     assert usual <= set(days)
@@ -83,7 +83,7 @@ def test_faults_come_back_and_somebody_starts_while_something_is_out() -> None:
     ]
     assert len(back) > 0.2 * len(DRAWN)
     assert len(amid) > 0.2 * len(DRAWN)
-    assert len({kebab(f) for s in back for f in all_injected(s)}) > 10
+    assert len({f.kebab for s in back for f in all_injected(s)}) > 10
 
 
 def all_injected(schedule: Schedule) -> list[Fault]:

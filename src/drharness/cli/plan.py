@@ -11,6 +11,7 @@ from drharness import faults, procedures
 from drharness.checks import Budget
 from drharness.cli.variations import step_of
 from drharness.deployment.engines import NAMES as ENGINES
+from drharness.deployment.targets import WORDS
 from drharness.errors import UsageError
 from drharness.faults import spelling
 from drharness.faults.model import Fault
@@ -26,7 +27,6 @@ USUAL_FAULTS = {
     "framework-failover": "vm-down:active.framework",
     "full-failover": "region-down",
 }
-_SYMBOLIC = ("active", "dormant")
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def fault_of(
     two = len(topology.regions) == 2
     old = topology.other(to) if two else active or topology.regions[0]
     fault = spelling.parse(text, faults.BY_NAME, region=old, name=name)
-    allowed = (*_SYMBOLIC, *topology.regions)
+    allowed = (*WORDS, *topology.regions)
     for field in fields(fault):
         if field.name in ("region", "one", "other"):
             validate.choice(name, getattr(fault, field.name), allowed)

@@ -68,6 +68,10 @@ class Conditions:
         if framework not in ("", self.framework):
             self.former["framework"], self.framework = self.framework, framework
 
+    def is_frozen(self, vm: str) -> bool:
+        """Whether a VM's processes were stopped: asking it is waiting for nothing."""
+        return self.states.get(vm, [(0, "")])[-1][1] == "frozen"
+
     def require_power(self, name: str) -> str:
         """Nothing to say if the host has a power that not every deployment needs.
 

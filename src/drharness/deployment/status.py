@@ -79,8 +79,9 @@ def _ask(deployment: Deployment) -> Asked:
         asked[vm, what] = deployment.vm(vm).submit("call", timeout=_ASK_S, **fields)
 
     on = [vm for vm in deployment.topology.vms if deployment.vm(vm.id).is_on]
+    powered = {vm.id for vm in on}
     for component in deployment.topology.components:
-        if component.vm in {vm.id for vm in on}:
+        if component.vm in powered:
             _ask_component(component, call)
     for vm in on:
         if vm.role == "dbms":
@@ -131,8 +132,7 @@ def _power(deployment: Deployment, vm: str) -> str:
         return "lost"
     if not deployment.vm(vm).is_on:
         return "off"
-    changes = [state for _, state in deployment.operations.states.get(vm, ())]
-    return "frozen" if changes and changes[-1] == "frozen" else "on"
+    return "frozen" if deployment.operations.is_frozen(vm) else "on"
 
 
 def _component(answer: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from drharness.kernel import validate
 from drharness.topology import Topology
 from drharness.topology.model import Component, Vm
 
+WORDS = ("active", "dormant")  # these mean regions by what they are
 _SIDES = {"primary": "p", "backup": "b"}
 
 
@@ -84,7 +85,7 @@ def _named(
 
 
 def _regions(topology: Topology, active: str) -> dict[str, str]:
-    where = {"active": active, "dormant": topology.other(active)}
+    where = dict(zip(WORDS, (active, topology.other(active)), strict=True))
     return where | {r: r for r in topology.regions}
 
 

@@ -114,6 +114,11 @@ class Fault:
         """Name in histories: the class name in snake case, ``region_down``."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
+    @property
+    def kebab(self) -> str:
+        """What it is called in files and on the command line: ``region-down``."""
+        return self.f.replace("_", "-")
+
     @abc.abstractmethod
     def breakage(self, operations: Operations) -> Breakage:
         """Say what would be done.

@@ -138,7 +138,7 @@ class StandbyCut(Fault):
 
 def _end(operations: Operations, name: str, value: str) -> list[Vm]:
     topology = operations.topology
-    if value in ("active", "dormant", *topology.regions):
+    if value in (*targets.WORDS, *topology.regions):
         return list(topology.vms_of(targets.region(topology, operations.active, value)))
     return list(
         targets.vms(

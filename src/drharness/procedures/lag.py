@@ -53,16 +53,11 @@ def received(status: Mapping[str, Any]) -> int:
     return max(position(status["recv"]), position(status["replay"]))
 
 
-def is_frozen(context: Context, vm: str) -> bool:
-    """Whether a VM's processes were stopped, so that asking it is waiting for nothing."""
-    return context.operations.states.get(vm, [(0, "")])[-1][1] == "frozen"
-
-
 def old_primary(context: Context) -> dict[str, Any] | None:
     """What the old region's database says of itself; None if it does not answer."""
     operations = context.operations
     vm = context.topology.dbms(context.old).id
-    if is_frozen(context, vm) or not operations.is_on(vm):
+    if operations.is_frozen(vm) or not operations.is_on(vm):
         return None
     try:
         status = operations.database_status(context.old, timeout=_ASK_S)

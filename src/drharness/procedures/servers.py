@@ -8,7 +8,6 @@ from typing import Any
 from drharness.deployment.operations import NOT_YET
 from drharness.engines.client import result
 from drharness.kernel.waiting import wait_until
-from drharness.procedures import lag
 from drharness.procedures.step import Context
 
 _ASK_S = 1.0
@@ -18,7 +17,7 @@ def statuses(context: Context, vms: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Component id to status of the Configuration Servers of these VMs, of those that answer."""
     found = {}
     for vm in vms:
-        if lag.is_frozen(context, vm):
+        if context.operations.is_frozen(vm):
             continue
         server = f"{vm}.configserver"
         try:

@@ -95,7 +95,7 @@ def _third(context: Context) -> list[str]:
 def _status(context: Context, region: str) -> dict[str, Any] | None:
     """What a region's database says, None if it cannot be asked or reached from the new one."""
     operations, vm = context.operations, context.topology.dbms(region).id
-    if not operations.is_on(vm) or lag.is_frozen(context, vm):
+    if not operations.is_on(vm) or operations.is_frozen(vm):
         return None
     if operations.are_cut(region, context.to):
         return None

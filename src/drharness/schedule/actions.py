@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from drharness.deployment.targets import WORDS
 from drharness.errors import UsageError
-from drharness.faults import BY_NAME
 from drharness.faults.model import Fault
 from drharness.kernel import validate
 
@@ -13,7 +13,7 @@ from drharness.kernel import validate
 # and keep-alive, and what outlasts both.
 WAITS = (0.1, 0.3, 1.0, 2.0)
 OPERATIONS = ("read", "write")
-VIAS = ("active", "dormant")
+VIAS = WORDS
 MOST_CALLS = 1000
 MOST_STEPS = 100
 LONGEST_S = 600.0
@@ -46,12 +46,12 @@ class Inject(Action):
             raise UsageError(
                 f"fault: expected a fault, like RegionDown('region1'), got {self.fault!r}."
             )
-        if kebab(self.fault) == "controller-killed":
+        if self.fault.kebab == "controller-killed":
             raise UsageError("fault: expected one that can be injected; a controller dies by Crash")
 
     def __str__(self) -> str:
         given = [str(v) for v in vars(self.fault).values() if v not in ("", 0)]
-        return " ".join([kebab(self.fault), *given])
+        return " ".join([self.fault.kebab, *given])
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,3 @@ class Operate(Action):
 
     def __str__(self) -> str:
         return f"{self.f} {self.key} via {self.via}"
-
-
-def kebab(fault: Fault) -> str:
-    """A fault's name in :data:`drharness.faults.BY_NAME`."""
-    return next((name for name, kind in BY_NAME.items() if type(fault) is kind), fault.f)

@@ -63,7 +63,6 @@ class Blame:
 def since(finding: Finding, history: History) -> int | None:
     """When what a finding is about began, ns; None if it has no proving event."""
     firsts: dict[str, int] = {}
-    begun = min((h.t for h in happenings(history)), default=history.events[0].t)
     for event in sorted(finding.events, key=lambda e: e.t):
         firsts.setdefault(_subject(event), event.t)
     if not firsts:
@@ -72,6 +71,7 @@ def since(finding: Finding, history: History) -> int | None:
         return max(firsts.values())
     if finding.invariant in _LATE:
         return max(e.t for e in finding.events)
+    begun = _begun(history)
     return min((t for t in firsts.values() if t >= begun), default=max(firsts.values()))
 
 
@@ -282,8 +282,11 @@ def _before(history: History, at: int) -> Iterator[Happening]:
 def origin(history: History) -> int:
     """The instant from which a story counts, ns: the first fault, else the first happening."""
     faults = [f.since for f in history.faults if f.proven is not None]
-    others = [h.t for h in happenings(history)]
-    return min(faults or others or [history.events[0].t])
+    return min(faults) if faults else _begun(history)
+
+
+def _begun(history: History) -> int:
+    return min((h.t for h in happenings(history)), default=history.events[0].t)
 
 
 def seconds_of(history: History, t: int) -> str:

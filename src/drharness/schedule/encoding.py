@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from drharness.schedule.actions import Action, Inject, kebab
+from drharness.schedule.actions import Action, Inject
 from drharness.schedule.procedure import ProcedureUse, Slip
 
 
 def action(it: Action) -> dict[str, Any]:
     """``{"do": "inject", "fault": "vm-down", "args": {"target": "active.dbms"}}`` and the like."""
     if isinstance(it, Inject):
-        return {"do": it.name, "fault": kebab(it.fault), "args": asdict(it.fault)}
+        return {"do": it.name, "fault": it.fault.kebab, "args": asdict(it.fault)}
     return {"do": it.name, **asdict(it)}
 
 

@@ -28,17 +28,12 @@ _PAIR = (LongReader, SlotLost, StandbyCut, StandbyLagging, StrayWalReceiver)
 _POWER = (RegionDown, VmDown, VmRebooted)  # these do not ask what is frozen
 
 
-def is_frozen(operations: Operations, vm: str) -> bool:
-    """Whether a VM's processes were stopped: asking it is waiting for nothing."""
-    return operations.states.get(vm, [(0, "")])[-1][1] == "frozen"
-
-
 def in_the_way(fault: Fault, operations: Operations) -> str:
     """Why a fault cannot be injected, as far as that is known without asking; else empty."""
     if isinstance(fault, _POWER):
         return ""
     for vm in _asked(fault, operations):
-        if is_frozen(operations, vm):
+        if operations.is_frozen(vm):
             return f"{vm} is frozen: it cannot be asked what becomes of it"
     return ""
 
@@ -69,7 +64,7 @@ def operate(action: Operate, operations: Operations, *, value: str) -> dict[str,
         message["val"] = value
     region = targets.region(operations.topology, operations.active, action.via, name="via")
     for vm in operations.topology.vms_of(region, "application"):
-        if operations.is_on(vm.id) and not is_frozen(operations, vm.id):
+        if operations.is_on(vm.id) and not operations.is_frozen(vm.id):
             limit = 2 * operations.topology.profile.op_deadline
             asked = {"port": addresses.APPLICATION_PORT, "message": message, "timeout": limit}
             try:

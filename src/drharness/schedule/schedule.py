@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,16 @@ class Schedule:
             "actions": [encoding.action(a) for a in self.actions],
         }
 
-    def to_json(self) -> str:
-        """As text, one action a line."""
+    def to_json(self, *, found: Mapping[str, Any] | None = None) -> str:
+        """As text, one action a line.
+
+        :param found: what came of it, for who plays it again
+        """
         rows = self.as_dict()
         actions = ",\n".join(f"  {json.dumps(a)}" for a in rows.pop("actions"))
         head = "".join(f" {json.dumps(k)}: {json.dumps(v)},\n" for k, v in rows.items())
-        return f'{{\n{head} "actions": [{actions and chr(10)}{actions}\n ]\n}}\n'
+        tail = "" if found is None else f',\n "found": {json.dumps(found)}'
+        return f'{{\n{head} "actions": [{actions and chr(10)}{actions}\n ]{tail}\n}}\n'
 
     @classmethod
     def from_json(

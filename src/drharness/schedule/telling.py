@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 from drharness.checks.text import describe, shorten
+from drharness.deployment import targets
 from drharness.history.event import Event
 from drharness.history.records import Fault, Plan, Step
 from drharness.history.view import NS, History
@@ -58,6 +61,9 @@ class Happening:
     plan: int | None = None
 
 
+_KNOWN: WeakKeyDictionary[History, Sequence[Happening]] = WeakKeyDictionary()
+
+
 def broken(fault: Fault) -> str:
     """What a fault is, as a clause."""
     args = {**fault.args, **_regions(fault)}
@@ -80,7 +86,7 @@ def _regions(fault: Fault) -> dict[str, str]:
     return {
         name: region
         for name, region in zip(wanted, fault.targets, strict=False)
-        if fault.args[name] in ("active", "dormant")
+        if fault.args[name] in targets.WORDS
     }
 
 
@@ -118,6 +124,12 @@ def forced(plan: Plan) -> Mapping[str, str]:
 
 def happenings(history: History) -> Sequence[Happening]:
     """All that was done to a deployment, in order: faults, heals, power, procedures, clients."""
+    if history not in _KNOWN:
+        _KNOWN[history] = tuple(_happenings(history))
+    return _KNOWN[history]
+
+
+def _happenings(history: History) -> list[Happening]:
     found = [*_faults(history), *_power(history), *_acts(history)]
     for number, plan in enumerate(history.plans):
         found += [replace(h, plan=plan.number) for h in _plan(plan, again=number > 0)]
@@ -137,6 +149,7 @@ def _faults(history: History) -> Iterator[Happening]:
 def _power(history: History) -> Iterator[Happening]:
     """Machines that somebody else switched, or that ended by themselves."""
     names = {f.f for f in history.faults}
+    alike = Counter(_switched(event, history) for event in history.of_kind("vm"))
     last: dict[tuple[str, str, str], int] = {}
     for event in history.of_kind("vm"):
         cause = str(event.get("cause") or "")
@@ -144,19 +157,19 @@ def _power(history: History) -> Iterator[Happening]:
             continue
         if any(f.proven and f.invoked <= event.t <= f.proven for f in history.faults):
             continue
-        region = history.region_of(event["id"])
-        key = (region, event["state"], cause)
+        region, _, _ = key = _switched(event, history)
         if event.t - last.get(key, -(10**18)) > _TOGETHER_NS:
             what = {"on": "gets power again", "off": "has no power any more"}
             text = f"{region} {what.get(event['state'], event['state'])}"
-            alone = sum(
-                (history.region_of(e["id"]), e["state"], e.get("cause") or "") == key
-                for e in history.of_kind("vm")
-            )
-            if alone == 1:
+            if alike[key] == 1:
                 text = text.replace(region, event["id"], 1)
             yield Happening(event.t, "power", f"{text} ({cause or 'nobody did that'})", 8)
         last[key] = event.t
+
+
+def _switched(event: Event, history: History) -> tuple[str, str, str]:
+    """Of an event of a machine's power what several have in common: region, state and cause."""
+    return history.region_of(event["id"]), event["state"], str(event.get("cause") or "")
 
 
 def _acts(history: History) -> Iterator[Happening]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -109,10 +108,7 @@ def write(schedule: Schedule, run: Path, *, found: dict[str, Any] | None = None)
     :param found: what came of it, for who replays it
     """
     path = run / FILE
-    text = schedule.to_json()
-    if found is not None:
-        text = f'{text.rstrip().removesuffix("}").rstrip()},\n "found": {json.dumps(found)}\n}}\n'
-    path.write_text(text, encoding="utf-8")
+    path.write_text(schedule.to_json(found=found), encoding="utf-8")
     return path
 
 
