@@ -225,7 +225,7 @@ CASES: Sequence[tuple[str, str]] = [
     (
         text(procedure={"name": "full-failover", "to": "region2", "options": {"forse": True}}),
         "bad.json: procedure.options: key: expected one of fence, force, max_lag_bytes, "
-        "max_lag_s, got 'forse'. Did you mean 'force'?",
+        "max_lag_s, regions, got 'forse'. Did you mean 'force'?",
     ),
     (
         text(procedure={"name": "full-failover", "to": "region2", "options": {"fence": "on"}}),
