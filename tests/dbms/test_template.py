@@ -159,6 +159,25 @@ def test_a_program_runs_as_user_postgres() -> None:
     assert proc.run(launcher(["/usr/bin/id", "-u"])).stdout == "26\n"
 
 
+# A host with a file of users of its own; its /etc/resolv.conf is relative, as on many.
+_HOST = """
+mount -t tmpfs none /etc && cd /etc && ln -s ../proc/sys/kernel/ostype resolv.conf
+echo root:x:0:0::/:/bin/sh | tee passwd > passwd.new
+mkfifo {here}/asked {here}/done
+"$@" &
+read _ < {here}/asked && mv passwd.new passwd && echo > {here}/done
+wait $!
+"""
+_PROGRAM = "id -un; echo > {here}/asked; read _ < {here}/done; id -un; cat /etc/resolv.conf"
+
+
+def test_a_user_added_on_the_host_meanwhile_takes_no_name_away(tmp_path: Path) -> None:
+    program = launcher(["/bin/sh", "-c", _PROGRAM.format(here=tmp_path)])
+    host = ["unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-ec"]
+    done = proc.run([*host, _HOST.format(here=tmp_path), "sh", *program], timeout=20.0)
+    assert done.stdout == "postgres\npostgres\nLinux\n"
+
+
 def test_a_program_that_is_not_there_is_reported() -> None:
     with pytest.raises(CommandFailed, match="ended with status 127"):
         proc.run(launcher(["/no/such/program"]))

@@ -15,12 +15,11 @@ import os
 import pwd
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 
 POSTGRES_UID = 26
 _NEWNS, _NEWIPC, _NEWUSER = 0x00020000, 0x08000000, 0x10000000
-_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_MS_BIND, _MS_MOVE, _MS_REC, _MS_PRIVATE = 4096, 8192, 16384, 1 << 18
 _PR_SET_PDEATHSIG = 1
 _PASSWD = "root:x:0:0::/:/bin/sh\npostgres:x:{uid}:{uid}::/:/bin/sh\n"
 
@@ -55,19 +54,27 @@ def become_postgres(*, own_memory: bool = True) -> None:
     try:
         pwd.getpwuid(POSTGRES_UID)
     except KeyError:
-        _bind_passwd(libc)
+        _own_etc(libc)
 
 
-def _bind_passwd(libc: ctypes.CDLL) -> None:
-    fd, name = tempfile.mkstemp(prefix="drharness-passwd-")
-    try:
-        os.write(fd, _PASSWD.format(uid=POSTGRES_UID).encode())
-        os.fchmod(fd, 0o644)
-        flags = ctypes.c_ulong(_MS_BIND)
-        _check(libc.mount(name.encode(), b"/etc/passwd", None, flags, None), "mount /etc/passwd")
-    finally:
-        os.close(fd)
-        os.unlink(name)
+def _own_etc(libc: ctypes.CDLL) -> None:
+    """An /etc like the host's, with an own file of users.
+
+    To bind a file over the host's would not last: whoever adds a user on the host renames a new
+    file to that name, and with the old one goes, in every namespace, what is bound over it.
+    """
+    none, both = ctypes.c_ulong(0), ctypes.c_ulong(_MS_BIND | _MS_REC)
+    _check(libc.mount(b"tmpfs", b"/tmp", b"tmpfs", none, b"mode=755"), "mount tmpfs")
+    os.mkdir("/tmp/.host")
+    _check(libc.mount(b"/etc", b"/tmp/.host", None, both, None), "mount a copy of /etc")
+    for name in os.listdir("/etc"):
+        link = f"/etc/{name}"
+        # A symbolic link is copied: its target may be relative to /etc.
+        target = os.readlink(link) if os.path.islink(link) else f"/etc/.host/{name}"
+        if name != "passwd":
+            os.symlink(target, f"/tmp/{name}")
+    _write("/tmp/passwd", _PASSWD.format(uid=POSTGRES_UID))
+    _check(libc.mount(b"/tmp", b"/etc", None, ctypes.c_ulong(_MS_MOVE), None), "move to /etc")
 
 
 def _write(path: str, text: str) -> None:
