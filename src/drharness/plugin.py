@@ -10,7 +10,7 @@ collection that fails says so in the report and never hides the test's own error
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from drharness import errors, plugin_lab, plugin_options
+from drharness import errors, plugin_lab, plugin_marks, plugin_options
 from drharness.plugin_keep import Keep
 from drharness.plugin_options import Settings
 from drharness.plugin_stock import Stock
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from drharness.schedule import Schedule, Trial
     from drharness.search.machine import DrMachine
     from drharness.topology import Topology
-
-_MARKER = "dr(replication='async', ttl=30, ...): arguments of Topology.guide() for dr_topology"
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.stock = Stock()
+        self.stock = Stock(stages=settings.staged)
         self.keep = Keep(settings)
         self._choice: Choice | None = None
         self._said: list[str] = []
@@ -131,6 +129,7 @@ class Session:
             staged = int(more and custody is None)
             run = Run(self._begun(stack, pool.lease(staged=staged, custody=custody)), shared)
             self._running.append(run)
+            self.stock.quieten()
             try:
                 yield run.deployment
             except (Exception, pytest.fail.Exception) as error:
@@ -310,7 +309,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     :raises pytest.UsageError: names the option, its value and what was expected
     """
-    config.addinivalue_line("markers", _MARKER)
+    config.addinivalue_line("markers", plugin_marks.MARKER)
     try:
         settings = plugin_options.read(config)
     except errors.UsageError as error:
@@ -336,21 +335,6 @@ def _session(request: pytest.FixtureRequest) -> Session:
     return request.config.stash[_SESSION]
 
 
-def _marked(request: pytest.FixtureRequest) -> Mapping[str, Any]:
-    """The arguments of the test's ``dr`` markers; a function's win over its class's or module's."""
-    merged: dict[str, Any] = {}
-    for mark in reversed(list(request.node.iter_markers("dr"))):
-        if mark.args:
-            text = f"UsageError: @pytest.mark.dr: arguments by name only, got {mark.args}."
-            pytest.fail(text, pytrace=False)
-        merged.update(mark.kwargs)
-    return merged
-
-
-def _spelled(arguments: Mapping[str, Any]) -> str:
-    return f"@pytest.mark.dr({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
-
-
 @pytest.fixture
 def dr_topology(request: pytest.FixtureRequest) -> Topology:
     """The topology of ``dr_deployment``, with the arguments of ``@pytest.mark.dr``.
@@ -361,12 +345,12 @@ def dr_topology(request: pytest.FixtureRequest) -> Topology:
     """
     from drharness.topology import Topology
 
-    arguments = _marked(request)
+    arguments = plugin_marks.topology_of(request.node)
     try:
         return (_session(request).settings.topology or Topology.guide()).changed(**arguments)
     except errors.UsageError as error:
         text = str(error)
-    pytest.fail(f"UsageError: {_spelled(arguments)}: {text}", pytrace=False)
+    pytest.fail(f"UsageError: {plugin_marks.spelled(arguments)}: {text}", pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -386,11 +370,12 @@ def dr_deployment(
     request: pytest.FixtureRequest, dr_engine: str, dr_topology: Topology
 ) -> Iterator[Deployment]:
     """A deployment of this test's own: brought up for it, taken down after it."""
-    for name, wanted in _marked(request).items():
+    for name, wanted in plugin_marks.topology_of(request.node).items():
         if dr_topology.changed(**{name: wanted}) != dr_topology:
+            marked = plugin_marks.spelled({name: wanted})
             pytest.fail(
-                f"UsageError: {_spelled({name: wanted})} has no effect: the overriding fixture "
-                f"dr_topology gives {name}={getattr(dr_topology, name)!r}.",
+                f"UsageError: {marked} has no effect: the overriding fixture dr_topology "
+                f"gives {name}={getattr(dr_topology, name)!r}.",
                 pytrace=False,
             )
     session = _session(request)

@@ -24,6 +24,7 @@ OPTIONS = {
     "max_rto": ("", "S", "fail a judgement whose slowest recovery took longer (seconds)"),
     "max_rpo": ("", "LIMIT", "fail a judgement that lost more: 0 (changes), 2s or 64kB (WAL)"),
     "timeout_scale": ("1", "X", "stretch every deadline by X (1 or more), for slow hosts"),
+    "staged": ("", "0|1", "deployments that come up while a test runs; default 1, with a budget 0"),
     "topology": ("", "FILE", "what deployments consist of unless a test says otherwise, as TOML"),
     "evidence": (".drharness", "DIR", "where the evidence of runs is kept; default .drharness"),
 }
@@ -39,6 +40,7 @@ class Settings:
     :ivar budget: limits on RTO (s) and RPO of every judgement, None: no limit
     :ivar scale: factor on deadlines, at least 1
     :ivar topology: what deployments consist of unless a test says otherwise; None: the guide's
+    :ivar staged: whether the next deployment comes up while a test runs
     :ivar keep: whether the deployments of failed tests stay
     :ivar here: the directory that pytest was started in; paths are shown relative to it
     """
@@ -50,6 +52,7 @@ class Settings:
     budget: tuple[float | None, str | None]
     topology: Topology | None
     here: Path
+    staged: bool
     keep: bool
 
 
@@ -67,6 +70,7 @@ def read(config: pytest.Config) -> Settings:
         budget=_budget(_option(config, "max_rto"), _option(config, "max_rpo")),
         topology=_topology(config),
         here=here,
+        staged=_staged(_option(config, "staged"), _option(config, "max_rto")),
         keep=bool(config.getoption("dr_keep") or config.getini("dr_keep")),
     )
 
@@ -114,6 +118,13 @@ def _scale(text: str) -> float:
             f"--dr-timeout-scale: expected a number from 1 to 1000, got {text!r}."
         )
     return scale
+
+
+def _staged(text: str, max_rto: str) -> bool:
+    """Where recoveries are held to a time, nothing else shall take the processor's."""
+    if text not in ("", "0", "1"):
+        raise errors.UsageError(f"--dr-staged: expected 0 or 1, got {text!r}.")
+    return text == "1" or (not text and not max_rto)
 
 
 def _budget(rto: str, rpo: str) -> tuple[float | None, str | None]:

@@ -2,6 +2,7 @@
 
 A deployment is staged only where the next one to be asked for is known: for the test that follows,
 if it asks for ``dr_deployment`` with the same topology, and within a test that Hypothesis repeats.
+While a test runs that measures times, nothing comes up or ends beside it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drharness import errors
+from drharness import errors, plugin_marks
 
 if TYPE_CHECKING:
     from drharness.deployment import Pool
@@ -23,7 +24,9 @@ _DEPLOYMENT, _TOPOLOGY = "dr_deployment", "dr_topology"
 class Stock:
     """The pools of one session (one per worker of pytest-xdist)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stages: bool = True) -> None:
+        """:param stages: whether deployments come up ahead unless a test says otherwise"""
+        self._stages = stages
         self._pools: dict[Topology, Pool] = {}
         self._item: pytest.Item | None = None
         self._next: pytest.Item | None = None
@@ -58,9 +61,23 @@ class Stock:
         for pool in self._pools.values():
             pool.stage(0)
 
+    @property
+    def _staging(self) -> bool:
+        """Whether another deployment may come up while the current test runs."""
+        said = None if self._item is None else plugin_marks.staged_of(self._item)
+        return self._stages if said is None else said
+
+    def quieten(self) -> None:
+        """Where none may come up, wait until none is on its way down either."""
+        if not self._staging:
+            for pool in self._pools.values():
+                pool.settle()
+
     def next_wants_the_same(self) -> bool:
-        """Whether the next test asks for ``dr_deployment`` with this test's topology."""
+        """Whether a deployment may come up, and the next test asks for one with this topology."""
         one, other = self._item, self._next
+        if not self._staging:
+            return False
         if one is None or other is None or not _wants_deployment(other):
             return False
         return _source_of_topology(one) == _source_of_topology(other)
@@ -76,6 +93,8 @@ class Stock:
         again = key in self._asked
         self._asked.append(key)
         function = getattr(self._item, "function", None)
+        if not self._staging:
+            return False
         return again or bool(getattr(function, "is_hypothesis_test", False))
 
     def close(self) -> list[str]:
@@ -97,7 +116,8 @@ def _wants_deployment(item: pytest.Item) -> bool:
 
 def _source_of_topology(item: pytest.Item) -> tuple[Any, ...]:
     """What decides on a test's topology: markers, the fixture, and its parameters if it has any."""
-    marks = [tuple(sorted(mark.kwargs.items())) for mark in item.iter_markers("dr")]
+    given = [mark.kwargs for mark in item.iter_markers("dr")]
+    marks = [tuple(sorted((k, v) for k, v in one.items() if k != "staged")) for one in given]
     info = getattr(item, "_fixtureinfo", None)
     fixtures = () if info is None else info.name2fixturedefs.get(_TOPOLOGY, ())
     own = all(definition.func.__module__ == "drharness.plugin" for definition in fixtures)

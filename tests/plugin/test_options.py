@@ -55,6 +55,7 @@ def test_the_ini_file_sets_options_too(suite: pytest.Pytester, run_without_netwo
          "Did you mean 'local'?"),
         ("--dr-require=local,xen", "--dr-require: expected one of local, got 'xen'."),
         ("--dr-max-rto=soon", "--dr-max-rto: expected a number of seconds, got 'soon'."),
+        ("--dr-staged=2", "--dr-staged: expected 0 or 1, got '2'."),
         ("--dr-max-rpo=2h", "--dr-max-rpo: expected a count of changes (0, 25), seconds (2s, 0.5s) "
          "or bytes of WAL (512B, 64kB, 1MB), got '2h'."),
         ("--dr-timeout-scale=0.5", "--dr-timeout-scale: expected a number from 1 to 1000, "

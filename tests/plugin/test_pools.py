@@ -66,6 +66,37 @@ def test_the_next_tests_deployment_comes_up_in_time_and_none_needlessly(
 
 
 @pytest.mark.slow
+def test_beside_a_test_that_measures_times_nothing_comes_up_or_ends(
+    suite: pytest.Pytester, run: Run
+) -> None:
+    suite.makepyfile(
+        COMMON
+        + """
+import threading
+
+def others():
+    return [t.name for t in threading.enumerate() if t.name.startswith("drharness: the ")]
+
+@pytest.mark.dr(staged=True)  # in spite of the option
+def test_a(dr_deployment):
+    wait_for(2)  # the next one's topology is the same, whatever it says of staging
+
+@pytest.mark.dr(staged=False)
+def test_b(dr_deployment):
+    assert dr_deployment.evidence == runs()[1]
+    assert others() == []
+
+def test_c(dr_deployment):
+    assert others() == []
+    assert len(runs()) == 3
+
+def test_d(dr_deployment): ...
+"""
+    )
+    run("--dr-staged", "0").assert_outcomes(passed=4)
+
+
+@pytest.mark.slow
 def test_examples_of_hypothesis_are_staged_from_the_first_on(
     suite: pytest.Pytester, run: Run
 ) -> None:

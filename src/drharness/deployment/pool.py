@@ -122,6 +122,13 @@ class Pool:
         with self._lock:
             return all(job.over for job in self._ending)
 
+    def settle(self) -> None:
+        """Wait until nothing is on its way down; the next lease tells what went wrong there."""
+        with self._lock:
+            ending = tuple(self._ending)
+        for job in ending:
+            job.settle(_DOWN_S)
+
     def stage(self, count: int) -> None:
         """Let so many wait from now on; those too many end, and their evidence is removed.
 

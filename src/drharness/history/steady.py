@@ -15,7 +15,7 @@ from typing import Any
 SETTLED = 100  # looks; a drill's own times are shorter
 # Every so manieth is written then. What a database had when it went silent must be known to within
 # eps, which is five looks: the lag of its standby is measured from there.
-EVERY: Mapping[str, int] = {"comp": 20, "db": 4}
+EVERY: Mapping[str, int] = {"comp": 40, "db": 4}
 _LAPSE = 3  # looks that may be missing before nobody knows what was in between
 
 
