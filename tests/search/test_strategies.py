@@ -13,6 +13,7 @@ from drharness.errors import UsageError
 from drharness.faults import BY_NAME, RegionsCut, StandbyCut
 from drharness.faults.model import Fault
 from drharness.schedule.actions import Finish, Heal, Inject, Next, Wait
+from drharness.schedule.procedure import ProcedureUse
 from drharness.schedule.schedule import Schedule
 from drharness.search.alphabet import DISASTERS, FAULTS, OUTAGES, STARTS
 from drharness.search.hunt import Hunt, drawn, generated
@@ -134,6 +135,14 @@ def test_slips_of_any_procedure_can_be_made(procedure: str) -> None:
 def test_a_topology_is_handed_on() -> None:
     slow = Topology.guide(replication="async", timing="guide")
     assert drawn(schedules(topology=slow), seed=1).topology == slow
+
+
+def test_with_three_regions_the_standby_that_follows_is_a_step() -> None:
+    three = Topology.guide(regions=("east", "west", "north"))
+    found = [drawn(schedules(topology=three, slips=True), seed=n).procedure for n in range(60)]
+    assert {use.to for use in found} == {"west"}
+    assert "follow" in {slip.step for use in found for slip in use.slips}
+    assert ProcedureUse.on(Topology.guide(), "full-failover") == ProcedureUse()
 
 
 def test_names_that_are_none_are_told() -> None:

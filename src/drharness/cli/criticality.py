@@ -17,6 +17,7 @@ from drharness.deployment import evidence
 from drharness.errors import DrHarnessError, UsageError
 from drharness.faults.model import Fault
 from drharness.kernel import clock, validate, waiting
+from drharness.schedule.procedure import ProcedureUse
 from drharness.schedule.trial import attempt
 from drharness.search.critical_table import SLIPS, Judged, Outcome, Table
 from drharness.search.criticality import Plan, examine, majority
@@ -103,9 +104,8 @@ def planned(
     :param fault: as ``--fault`` spells them; ``disaster``: the same, empty for the usual
     :raises UsageError: names the option, its value and what was expected
     """
-    known = procedures.BY_NAME
-    name = validate.choice("PROCEDURE", procedure.replace("_", "-"), known)
-    ids = [step.id for step in known[name](to=topology.regions[1]).steps]
+    name = validate.choice("PROCEDURE", procedure.replace("_", "-"), procedures.BY_NAME)
+    ids = [step.id for step in ProcedureUse.on(topology, name).procedure.steps]
     validate.count("--call", call, low=1, high=1000)
     if delay is not None:
         validate.number("--delay", delay, low=0, high=86400)

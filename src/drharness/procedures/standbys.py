@@ -48,11 +48,12 @@ def _received_from(context: Context, region: str, end: int) -> str:
     operations = context.operations
     address = context.topology.dbms(region).address
     try:
-        operations.database(context.to, _FOLLOW, address=address)
+        limit = context.topology.profile.d
+        operations.database(context.to, _FOLLOW, address=address, timeout=limit)
         wait_until(
             lambda: lag.received(operations.database_status(context.to)) >= end,
             f"{context.to}'s database to receive what {region}'s has",
-            timeout=context.topology.profile.d,
+            timeout=limit,
             interval=0.02,
             retry_on=NOT_YET,
         )

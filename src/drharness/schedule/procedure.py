@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -11,6 +11,7 @@ from drharness import procedures
 from drharness.errors import UsageError
 from drharness.kernel import validate
 from drharness.procedures import Procedure
+from drharness.topology import Topology
 
 SLIPS = ("without", "repeated", "swapped", "delayed")
 
@@ -71,6 +72,16 @@ class ProcedureUse:
 
     def __post_init__(self) -> None:
         self.procedure  # noqa: B018 - bad values are told now
+
+    @classmethod
+    def on(cls, topology: Topology, name: str, slips: Sequence[Slip] = ()) -> ProcedureUse:
+        """The procedure of that name, as it moves what is active to a topology's second region.
+
+        :raises UsageError: no such procedure or step
+        """
+        number = len(topology.regions)
+        options = {"regions": number} if number > 2 else {}
+        return cls(name, topology.regions[1], options, tuple(slips))
 
     @property
     def procedure(self) -> Procedure:

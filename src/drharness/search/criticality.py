@@ -124,7 +124,7 @@ class Plan:
         )
 
     def _use(self, *slips: Slip) -> ProcedureUse:
-        return ProcedureUse(self.procedure, self.topology.regions[1], slips=slips)
+        return ProcedureUse.on(self.topology, self.procedure, slips)
 
     def _schedule(self, step: str, slip: str, fault: Fault | None) -> Schedule:
         at, slips = self._slip(step, slip)

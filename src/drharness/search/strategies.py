@@ -71,9 +71,15 @@ def actions(
     return st.sampled_from(names).flatmap(of.__getitem__)
 
 
-def slips(procedure: str = "full-failover") -> SearchStrategy[tuple[Slip, ...]]:
-    """Where an operator slips: one or two of leaving out, doing twice, swapping, being late."""
-    steps = [s.id for s in ProcedureUse(procedure).procedure.steps]
+def slips(
+    procedure: str = "full-failover", *, topology: Topology | None = None
+) -> SearchStrategy[tuple[Slip, ...]]:
+    """Where an operator slips: one or two of leaving out, doing twice, swapping, being late.
+
+    :param topology: of the deployment, default the guide's
+    """
+    use = ProcedureUse.on(Topology.guide() if topology is None else topology, procedure)
+    steps = [s.id for s in use.procedure.steps]
     step = st.sampled_from(steps)
     neighbours = st.integers(0, len(steps) - 2)
     one = st.one_of(
@@ -123,7 +129,7 @@ def schedules(
         at=st.sampled_from((0, 1, 2, most)),
         body=_bodies(faults, most - 2),
         finishes=st.sampled_from((False, True, True)),
-        slipped=_slips(procedure) if slips else st.just(()),
+        slipped=_slips(procedure, topology=topology) if slips else st.just(()),
     )
 
 
@@ -186,7 +192,7 @@ def _schedule(
     taken = any(isinstance(action, Next | Finish | Crash) for action in happens)
     if finishes or (slipped and not taken):  # an operator who does nothing cannot slip
         happens.append(Finish())
-    use = ProcedureUse(procedure, topology.regions[1], slips=slipped)
+    use = ProcedureUse.on(topology, procedure, slipped)
     return Schedule(tidy(happens), use, topology)
 
 
