@@ -54,3 +54,9 @@ def test_a_refusal_is_tried_for_longer_where_nothing_else_lets_writes_in() -> No
     seen, once = counted([DOWN] * 9)
     assert until_done(once, needed=lambda: True, patience=0.0) == DOWN
     assert len(seen) == 2
+
+
+def test_nobody_runs_it_again_once_enough_is_known() -> None:
+    seen, once = counted([FAILED] * 9)
+    assert until_done(once, needed=lambda: True, patience=60.0, enough=lambda: len(seen) == 2)
+    assert len(seen) == 2

@@ -238,6 +238,14 @@ def test_a_strict_rule_for_exploring_is_heeded() -> None:
     assert RegionsCut() == CUT.fault
 
 
+def test_what_is_played_for_the_last_word_may_be_played_otherwise() -> None:
+    quick, whole = Oracle(in_order(CUT)), Oracle(in_order(CUT, DOWN))
+    found = shrink(schedule_of(CUT, DOWN, HOST), quick, reason="S1", confirms=whole, replays=60)
+    assert schedule_of(CUT) in whole.asked
+    assert (found.schedule, found.confirmed) == (schedule_of(CUT, DOWN), True)
+    assert all(schedule in quick.asked for schedule in whole.asked)
+
+
 def test_a_trial_says_what_failed_and_lost_machinery_is_no_result() -> None:
     def attempt(schedule: Schedule) -> Trial:
         if schedule == schedule_of(DOWN):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from drharness.cli import records
@@ -41,10 +42,11 @@ class Wanted:
             check_path(self.test)
 
 
-def follow(
-    trial: Trial, wanted: Wanted, attempt: Callable[[Schedule], Trial], screen: Screen
-) -> None:
-    """Tell the failure, keep its evidence, and make of it what is wanted."""
+def follow(trial: Trial, wanted: Wanted, attempt: Callable[..., Trial], screen: Screen) -> None:
+    """Tell the failure, keep its evidence, and make of it what is wanted.
+
+    :param attempt: tries a schedule; takes ``enough`` as :func:`drharness.schedule.trial.attempt`
+    """
     evidence.keep(trial.run)
     history = store.load(trial.run / store.HISTORY)
     screen.say()
@@ -77,7 +79,7 @@ def _smaller(
     trial: Trial,
     reason: str,
     replays: int,
-    attempt: Callable[[Schedule], Trial],
+    attempt: Callable[..., Trial],
     screen: Screen,
 ) -> Shrunk:
     """Look for a smaller schedule that fails for the same reason, and write it down."""
@@ -90,8 +92,9 @@ def _smaller(
 
     found = shrink(
         trial.schedule,
-        by_replay(attempt),
+        by_replay(partial(attempt, enough=reason)),
         reason=reason,
+        confirms=by_replay(attempt),
         replays=replays,
         seconds=_SMALLER_S,
         skipped=trial.play.skipped,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -12,7 +12,7 @@ from drharness.checks.verdict import Judgement
 from drharness.deployment import census, evidence
 from drharness.deployment.engines import given
 from drharness.deployment.names import Names
-from drharness.deployment.operations import NOT_YET, Operations
+from drharness.deployment.operations import Operations
 from drharness.deployment.traffic import Traffic
 from drharness.engines.protocol import Machine, Machines
 from drharness.errors import DrHarnessError, UsageError
@@ -259,9 +259,9 @@ class Deployment:
         fields = ("epoch", "seq", "objects", "ops", "dbids", "epochs", "index_equals_heap")
         self.recorder.record("final", source=f"db:{region}", **{f: dump[f] for f in fields})
         proxies = self.proxies()
-        for name in proxies:
-            self._wait_level(name, dump["seq"])
-        dumps = self.operations.on_all([n.split(".")[0] for n in proxies], f"{_CLIENT}:proxy_dump")
+        vms = [name.split(".")[0] for name in proxies]
+        self._wait_level(vms, dump["seq"])
+        dumps = self.operations.on_all(vms, f"{_CLIENT}:proxy_dump")
         for vm, seen in dumps.items():
             if isinstance(seen, DrHarnessError):
                 self.recorder.record("note", text=f"no read-back of {vm}.csproxy: {seen}")
@@ -279,14 +279,27 @@ class Deployment:
             and not self.operations.are_cut(vm.region, self.operations.framework)
         ]
 
-    def _wait_level(self, proxy: str, seq: int) -> None:
-        """Until the proxy has what the database has; one that never does is left to the checks."""
+    def _wait_level(self, vms: Sequence[str], seq: int) -> None:
+        """Until the proxies of VMs have what the database has; what never does, the checks see."""
+        behind: dict[str, object] = dict.fromkeys(vms)
+
+        def all_there() -> bool:
+            asked = {vm: {"timeout": 1.0} for vm in behind}
+            for vm, said in self.operations.each(f"{_CLIENT}:component_status", asked).items():
+                if isinstance(said, DrHarnessError):
+                    behind[vm] = said
+                elif said["seq"] >= seq:
+                    del behind[vm]
+                else:
+                    behind[vm] = said["seq"]
+            return not behind
+
         try:
             wait_until(
-                lambda: self.operations.component_status(proxy, timeout=1.0)["seq"] >= seq,
-                f"{proxy} at {seq}",
+                all_there,
+                f"the proxies at {seq}",
                 timeout=self.topology.profile.d,
-                retry_on=NOT_YET,
+                describe=lambda: ", ".join(f"{vm}: {it}" for vm, it in behind.items()),
             )
         except DrHarnessError as error:
             self.recorder.record("note", text=str(error))

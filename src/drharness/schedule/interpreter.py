@@ -39,7 +39,11 @@ class Skipped(Exception):
 
 
 def play(
-    schedule: Schedule, deployment: Deployment, *, on_act: Callable[[Acted], None] | None = None
+    schedule: Schedule,
+    deployment: Deployment,
+    *,
+    on_act: Callable[[Acted], None] | None = None,
+    enough: str = "",
 ) -> Play:
     """Do what the schedule says, then bring everything to rest: heal, finish, see writes go on.
 
@@ -48,6 +52,7 @@ def play(
 
     :param deployment: of the schedule's topology
     :param on_act: called with each action once it is done
+    :param enough: id of an invariant; once the history shows it broken, nobody waits for more
     :raises DrHarnessError: the machinery has gone, or traffic did not start: there is no result
     """
     playing = Playing(schedule, deployment)
@@ -55,7 +60,7 @@ def play(
         acted = playing.act(action)
         if on_act is not None:
             on_act(acted)
-    return playing.settle()
+    return playing.settle(enough)
 
 
 class Playing:
@@ -83,9 +88,9 @@ class Playing:
         self.acts.append(self._player.act(len(self.acts) + 1, action))
         return self.acts[-1]
 
-    def settle(self) -> Play:
+    def settle(self, enough: str = "") -> Play:
         """Bring everything to rest; how the schedule of the actions that were played went."""
-        settled = self._player.settle()
+        settled = self._player.settle(enough)
         schedule = replace(self._schedule, actions=tuple(a.action for a in self.acts))
         return Play(schedule, tuple(self.acts), tuple(self._player.runs), settled)
 
@@ -106,6 +111,8 @@ class _Player:
         self.runs: list[Ended] = []
         self._broken_since = False
         self._halfway = False  # a run changed something, and none has ended well since
+        self._begun = 0  # ns at which the procedure's last run began
+        self._healed = 0  # ns at which everything was
         self._opened = 0  # ns at which a procedure last let its Framework into the database
         self._number = 0
         self._do: Mapping[type[Action], Callable[..., tuple[str, str, str]]] = {
@@ -191,7 +198,7 @@ class _Player:
         return self.run
 
     def _begin(self) -> Run:
-        self._broken_since = False
+        self._broken_since, self._begun = False, clock.now_ns()
         self.run = self.deployment.begin(self.procedure)
         return self.run
 
@@ -237,15 +244,21 @@ class _Player:
             raise Skipped(f"no client of {action.via} can be asked")
         return "ok", "", ""
 
-    def settle(self) -> Settled:
-        """Heal, finish, and see writes go on; say what is not as it should be then."""
+    def settle(self, enough: str) -> Settled:
+        """Heal, finish, and see writes go on; say what is not as it should be then.
+
+        :param enough: as :func:`play` takes it
+        """
         record, said = self.operations.recorder.record, {"n": 0, "do": {"do": "settle"}}
         record("act", type="invoke", **said)
         begun = clock.now_ns()
-        unhealed = self.guards.heal_all()
-        last = self._finish()
+        texts = [self.guards.heal_all()]
+        self._healed = clock.now_ns()
+        certain = self._certain(enough)
+        last = Ended("ok") if certain else self._finish(enough)
+        certain = certain or (last.status != "ok" and self._certain(enough))
         shut = self._shut()
-        texts = [unhealed, rest.service(self.deployment, shut=shut)]
+        texts.append(f"{enough} failed" if certain else rest.service(self.deployment, shut=shut))
         # A refusal is right where the system works as it is.
         if last.status != "ok" and (shut or last.status != "refused"):
             how = {"fail": "failed", "refused": "refused"}.get(last.status, last.status)
@@ -254,14 +267,33 @@ class _Player:
         record("act", type="fail" if text else "ok", **said, **({"text": text} if text else {}))
         return Settled(text, begun, clock.now_ns())
 
-    def _finish(self) -> Ended:
+    def _certain(self, invariant: str) -> bool:
+        """Whether an invariant is broken for good.
+
+        What has happened stays so. What did not come in time is due again if the procedure has to
+        be run again: so that must have failed although nothing was broken any more.
+        """
+        if not invariant:
+            return False
+        if not invariant.startswith(("S", "D")):
+            failed = bool(self.runs) and self.runs[-1].status == "fail"
+            if not failed or self._begun < self._healed:
+                return False
+        return rest.broken_already(self.deployment, invariant)
+
+    def _finish(self, enough: str) -> Ended:
         """Run the procedure until it succeeds, if it was begun and is not done."""
         if self.run is None:
             return Ended("ok")
         if self.run.done and self.runs[-1].status == "ok" and not self._shut():
             return self.runs[-1]
         patience = self.deployment.topology.profile.rto_bound
-        return rest.until_done(self._run_out, needed=self._is_needed, patience=patience)
+        return rest.until_done(
+            self._run_out,
+            needed=self._is_needed,
+            patience=patience,
+            enough=lambda: self._certain(enough),
+        )
 
     def _is_needed(self) -> bool:
         return self._halfway or self._shut()

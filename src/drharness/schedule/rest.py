@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable
 
+from drharness.checks import judge
 from drharness.deployment.deployment import Deployment
 from drharness.deployment.operations import NOT_YET, Operations
 from drharness.deployment.traffic import acked, unbroken_clients, wait_to_go_on
@@ -19,21 +20,30 @@ _ALIKE = {"refused": 2, "fail": 3}  # ends for the same reason by which there is
 _PAUSE_S = 0.3  # an operator looks and tries again: a standby that was away needs a moment
 
 
-def until_done(once: Callable[[], Ended], *, needed: Callable[[], bool], patience: float) -> Ended:
+def until_done(
+    once: Callable[[], Ended],
+    *,
+    needed: Callable[[], bool],
+    patience: float,
+    enough: Callable[[], bool] = lambda: False,
+) -> Ended:
     """Run a procedure until it succeeds; or refuses twice, or fails three times, for one reason.
 
     :param once: runs it to its end
     :param needed: whether nothing else lets writes in, or a run got halfway: then a refusal is
         tried again as long as ``patience`` (s), for its reason may pass (who has lost a database
         is late to know, who was started is late to answer)
+    :param enough: whether no further run is wanted, asked after each that did not succeed
     """
     trying = clock.Deadline(patience)
     last, runs, alike = once(), 1, 1
     while last.status != "ok":
         refused = last.status == "refused"
         waits = refused and not trying.passed and needed()
-        enough = _ALIKE["refused" if refused else "fail"]
-        if not waits and (runs >= _RUNS or alike >= enough):
+        given_up = _ALIKE["refused" if refused else "fail"]
+        if not waits and (runs >= _RUNS or alike >= given_up):
+            break
+        if enough():
             break
         hold(_PAUSE_S)
         before, last, runs = last, once(), runs + 1
@@ -44,6 +54,11 @@ def until_done(once: Callable[[], Ended], *, needed: Callable[[], bool], patienc
 def _words(ended: Ended) -> str:
     """What was said, without its figures, which differ from try to try."""
     return re.sub(r"[\d./]+", "", f"{ended.status} {ended.step} {ended.text}")
+
+
+def broken_already(deployment: Deployment, invariant: str) -> bool:
+    """Whether the history so far breaks an invariant."""
+    return bool(judge(deployment.history, invariants=[invariant]).failed)
 
 
 def behind_boot_rules(deployment: Deployment, opened: int) -> bool:

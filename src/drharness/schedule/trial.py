@@ -79,17 +79,22 @@ def _shown(path: Path) -> str:
 
 
 def attempt(
-    schedule: Schedule, pool: Pool, *, on_act: Callable[[Acted], None] | None = None
+    schedule: Schedule,
+    pool: Pool,
+    *,
+    on_act: Callable[[Acted], None] | None = None,
+    enough: str = "",
 ) -> Trial:
     """Play a schedule on a deployment of its own, and judge.
 
     :param pool: of the schedule's topology
+    :param enough: as :func:`drharness.schedule.interpreter.play` takes it
     :raises DrHarnessError: the deployment did not come up, or has gone: there is no result
     """
     begun = clock.Deadline(0)
     with pool.lease() as deployment:
         write(schedule, deployment.evidence)
-        return judged(play(schedule, deployment, on_act=on_act), deployment, begun)
+        return judged(play(schedule, deployment, on_act=on_act, enough=enough), deployment, begun)
 
 
 def judged(played: Play, deployment: Deployment, begun: clock.Deadline) -> Trial:

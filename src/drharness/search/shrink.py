@@ -114,6 +114,7 @@ def shrink(
     fails: Fails,
     *,
     reason: str,
+    confirms: Fails | None = None,
     explore: Rule = Rule(1, 1),
     confirm: Rule = Rule(2, 3),
     replays: int = 100,
@@ -128,6 +129,7 @@ def shrink(
     :param schedule: it failed once
     :param fails: plays one
     :param reason: id of the invariant that must fail; others that fail are only noted
+    :param confirms: plays one for the last word; default: as ``fails`` does
     :param explore: when a simpler schedule is gone on with; more often replayed once one was seen
         to fail only now and then
     :param confirm: how often the result must fail, in replays of its own
@@ -135,7 +137,8 @@ def shrink(
     :param skipped: numbers of actions, from 1, that were passed over when it failed
     :param on_try: told of every candidate
     """
-    work = _Shrinking(fails, reason, explore, confirm, replays, seconds, on_try)
+    plays = (fails, confirms or fails)
+    work = _Shrinking(plays, reason, explore, confirm, replays, seconds, on_try)
     return work.run(schedule, skipped)
 
 
@@ -148,7 +151,7 @@ class _Shrinking:
 
     def __init__(
         self,
-        fails: Fails,
+        plays: tuple[Fails, Fails],
         reason: str,
         explore: Rule,
         confirm: Rule,
@@ -156,7 +159,8 @@ class _Shrinking:
         seconds: float | None,
         on_try: Callable[[Tried], None] | None,
     ) -> None:
-        self._fails, self._reason, self._on_try = fails, reason, on_try
+        self._explores, self._confirms = plays
+        self._reason, self._on_try = reason, on_try
         self._explore, self._confirm = explore, confirm
         self._budget, self._seconds = replays, seconds
         self._begun = clock.Deadline(0)
@@ -191,7 +195,7 @@ class _Shrinking:
 
     # -- replays ---------------------------------------------------------------------------
 
-    def _replay(self, schedule: Schedule) -> bool:
+    def _replay(self, schedule: Schedule, fails: Fails) -> bool:
         """Whether it fails for the reason, once.
 
         :raises _Spent: the budget is over, or there is no result any more
@@ -199,7 +203,7 @@ class _Shrinking:
         while True:
             self._afford()
             self.spent += 1
-            found = self._fails(schedule)
+            found = fails(schedule)
             if found is not None:
                 self._lost = 0
                 for name in found:
@@ -222,7 +226,7 @@ class _Shrinking:
     def _fails_again(self) -> bool:
         """Replay the first one until it fails; how long that takes says how often it does."""
         for tries in range(1, _AGAIN + 1):
-            if self._replay(self.best):
+            if self._replay(self.best, self._explores):
                 self._proof = (1, tries)
                 self._expect(2, tries + 1)  # it has failed before
                 self._reserve = self._confirm.n
@@ -252,7 +256,7 @@ class _Shrinking:
             return False  # what was kept is smaller by now
         kept = None
         while kept is None:
-            count[0] += self._replay(schedule)
+            count[0] += self._replay(schedule, self._explores)
             count[1] += 1
             kept = self._explore.decided(*count)
         if kept:
@@ -338,7 +342,7 @@ class _Shrinking:
         count = [0, 0]
         try:
             while (decided := self._confirm.decided(count[0], count[1])) is None:
-                count[0] += self._replay(schedule)
+                count[0] += self._replay(schedule, self._confirms)
                 count[1] += 1
         finally:
             self._reserve = reserve
