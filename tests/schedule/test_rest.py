@@ -58,5 +58,6 @@ def test_a_refusal_is_tried_for_longer_where_nothing_else_lets_writes_in() -> No
 
 def test_nobody_runs_it_again_once_enough_is_known() -> None:
     seen, once = counted([FAILED] * 9)
-    assert until_done(once, needed=lambda: True, patience=60.0, enough=lambda: len(seen) == 2)
+    ended = until_done(once, needed=lambda: True, patience=60.0, enough=lambda: len(seen) == 2)
+    assert ended == FAILED
     assert len(seen) == 2
