@@ -96,14 +96,19 @@ def inject(deployment: Deployment, out: TextIO, err: TextIO, *, fault: str) -> N
 
 
 def heal(deployment: Deployment, out: TextIO, err: TextIO) -> None:
-    """In the keeper: undo every fault in force."""
-    screen = Screen(out)
+    """In the keeper: undo every fault in force that was injected here.
+
+    :raises DrHarnessError: others are, from before the deployment was kept: what undoes a fault
+        remembers what was there, in the process that injected it
+    """
     found = deployment.in_force
+    with Screen(out).task("heal") as task:
+        deployment.heal()
+        task.detail = ", ".join(map(repr, found)) or "nothing was injected since it is kept"
     if deployment.earlier:
         raise DrHarnessError(
-            f"in force since before the deployment was kept, and not to be healed as such: "
-            f"{', '.join(deployment.earlier)}."
+            f"in force since before the deployment was kept: {', '.join(deployment.earlier)}. What "
+            "it takes to heal them ended with the test. Inject them there with `with "
+            "deployment.inject(...):`, which heals at its end, or break a deployment of your own: "
+            "`drharness up`, `drharness fault`, `drharness heal`."
         )
-    with screen.task("heal") as task:
-        deployment.heal()
-        task.detail = ", ".join(map(repr, found)) or "nothing was in force"

@@ -56,7 +56,7 @@ class Custody:
     ) -> Kept:
         """Hand a deployment over; nothing can be done with the object any more.
 
-        Its traffic is stopped. Faults in force stay in force, and cannot be healed as such.
+        Its traffic is stopped. Faults in force stay in force; the keeper cannot heal them.
 
         :param origin: what it is kept for, for the record
         :raises UsageError: the name is taken; nothing has happened
