@@ -2,7 +2,9 @@
 
 A correct system must pass under any of it. So left out are: what takes the fence itself away (rules
 that are deleted, altered or not saved: whoever goes through such a gap is not the system's fault),
-and what takes seconds to prove (loss, rate) or restarts a database with a wrong clock.
+what makes the line between regions narrow or lossy without cutting it (rate, loss: for how long the
+other end then has to wait is nobody's promise, and checks excuse only what is cut off), and what
+restarts a database twice, with a wrong clock.
 """
 
 from __future__ import annotations
