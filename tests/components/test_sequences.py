@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from drharness.components.store import Change
+from drharness.components.wire import Link, Refused
 from tests.components.environment import World, play, until
 from tests.components.test_configserver import P_CS, client, create, primary
 from tests.components.test_csproxy import MASTER_2, PROXY, login, proxied, value
@@ -57,6 +60,45 @@ def test_an_amnesiac_proxy_serves_nothing_only_if_started_without_a_master(tmp_p
         link, _, _ = await login(world)
         seen = await value(link, "app/1")
         assert (seen.found, seen.mode, seen.seq) == (False, "limited", 2)
+
+    play(tmp_path, scenario)
+
+
+async def a_second_spell(world: World) -> Link:
+    """A client of a proxy that is without a master once more, one change after the first time."""
+    await proxied(world)
+    link, ear, _ = await login(world)
+    await create(link, "app/1")
+    await killed(world, P_CS)
+    await until(lambda: world.last(PROXY).get("mode") == "limited", "the first spell")
+    with pytest.raises(Refused, match="ReadOnlyOperationalModeActivated"):
+        await create(link, "app/refused")
+    world.events.clear()
+    await primary(world)
+    await until(lambda: world.last(PROXY).get("mode") == "normal", "the master is back")
+    await create(link, "app/2")
+    await until(lambda: [e.key for e in ear.events][-1:] == ["app/2"], "the proxy has it")
+    await killed(world, P_CS)
+    await until(lambda: world.last(PROXY).get("mode") == "limited", "the second spell")
+    return link
+
+
+def test_a_flattering_proxy_acknowledges_in_its_second_spell_only(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        planted(world, PROXY, "flattering")
+        link = await a_second_spell(world)
+        assert (await create(link, "app/3")).seq == 2
+        assert not (await value(link, "app/3")).found
+
+    play(tmp_path, scenario)
+
+
+def test_a_nostalgic_proxy_goes_back_to_its_first_spell(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        planted(world, PROXY, "nostalgic")
+        link = await a_second_spell(world)
+        seen = await value(link, "app/2")
+        assert (seen.found, seen.seq) == (False, 1)
 
     play(tmp_path, scenario)
 

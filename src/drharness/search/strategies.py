@@ -41,9 +41,9 @@ _STEPS = 6  # at a time; the longest procedure has eight, and one that is finish
 _CALLS = (0, 0, 1, 2, 3, 5)  # 0: between two steps
 _DELAYS = (0.3, 1.0)
 _PLOT = 6  # actions of a plot with what may come between, at most
-# How long something is out, and how long it is back: some notice at once, some by a timer.
-_OUT: tuple[tuple[Action, ...], ...] = ((), (Wait(1.0),), (Wait(2.0),))
-_BACK = _OUT[:2]
+# How long something is out, and how long it is back: who does not notice at once has a timer.
+_OUT: tuple[tuple[Action, ...], ...] = ((Wait(1.0),), (Wait(2.0),))
+_BACK: tuple[tuple[Action, ...], ...] = ((), (Wait(1.0),))
 # How often each kind of action is drawn, the simplest first.
 _KINDS = (*["next"] * 4, *["inject"] * 3, *["heal"] * 2, "wait", "crash", "finish", "operate")
 
@@ -149,11 +149,12 @@ def _bodies(faults: Sequence[Fault], most: int) -> SearchStrategy[list[Action]]:
     if most >= _PLOT:
         outages = [fault for fault in OUTAGES if fault in faults]
         starts = [fault for fault in STARTS if fault in faults]
+        needed = st.sampled_from(outages or list(faults))
         during, then = st.sampled_from(_OUT), st.sampled_from(_BACK)
-        plots = [st.builds(_again, st.sampled_from(list(faults)), during, then)]
+        plots = [st.builds(_again, needed | st.sampled_from(list(faults)), during, then)]
         if outages and starts:
-            pair = (st.sampled_from(outages), st.sampled_from(starts))
-            plots.append(st.builds(_amid, *pair, during, then, st.booleans()))
+            begins = st.sampled_from(starts)
+            plots.append(st.builds(_amid, needed, begins, during, then, st.booleans()))
         between = st.lists(actions(kinds=[k for k in _KINDS if k != "inject"]), max_size=1)
         found += [st.builds(_with, plot, between, st.integers(0, _PLOT - 1)) for plot in plots]
     return st.one_of(found)

@@ -62,10 +62,24 @@ INTERLEAVINGS = (
         (_MASTER_KILLED, Heal(1), Wait(1.0), _DOWN, Finish()),
     ),
     Interleaving(
+        "flattering",
+        "csproxy",
+        "a proxy acknowledges writes without a master, from the second spell on",
+        ("S9", "D1"),
+        (_MASTER_KILLED, Heal(1), Wait(1.0), _DOWN, Finish()),
+    ),
+    Interleaving(
+        "nostalgic",
+        "csproxy",
+        "a proxy serves in each spell without a master the copy that it made in the first",
+        ("S11",),
+        (_MASTER_KILLED, Heal(1), Wait(1.0), _DOWN, Finish()),
+    ),
+    Interleaving(
         "weary",
         "csproxy",
         "a proxy does not look for its master any more once it has lost it twice",
-        ("L1", "L3"),
+        ("L3", "L1"),
         (_MASTER_KILLED, Heal(1), Wait(1.0), _DOWN, Finish()),
     ),
     Interleaving(
@@ -86,7 +100,7 @@ INTERLEAVINGS = (
         "pinning",
         "csproxy",
         "a proxy that starts without DNS stays with the addresses it had",
-        ("L1", "L3"),
+        ("L3",),
         (Inject(DnsDown()), Wait(1.0), _PROXY_KILLED, Wait(1.0), Heal(1), _DOWN, Finish()),
     ),
     Interleaving(

@@ -7,6 +7,7 @@ history it takes for the mistake to matter.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -59,6 +60,30 @@ class Retrying(_Counting):
 
     async def _send(self, master: wire.Link, body: ChangeConfig) -> None:
         await master.request(body, Changed, timeout=self.env.profile.d)
+
+
+class Flattering(_Counting):
+    """Acknowledges what it cannot forward, from the second spell without a master on."""
+
+    def _write(self, link: wire.Link, number: int, body: ChangeConfig) -> None:
+        if self.upstream.master is None and self.losses > 1:
+            cache = self.upstream.cache
+            link.reply(number, Changed(cache.epoch, cache.seq, body.val))
+            return
+        super()._write(link, number, body)
+
+
+class Nostalgic(_Counting):
+    """Serves in each spell without a master the copy that it made in the first."""
+
+    _copy: Cache | None = None
+
+    def mode_changed(self) -> None:
+        """The master link came or went."""
+        super().mode_changed()
+        if self.upstream.master is None:
+            self._copy = self._copy or copy.deepcopy(self.upstream.cache)
+            self.upstream.cache = copy.deepcopy(self._copy)
 
 
 class _Weary(wire.Peer):
@@ -203,7 +228,9 @@ def _starter(
     return start
 
 
+nostalgic = _starter(Nostalgic)
 retrying = _starter(Retrying)
+flattering = _starter(Flattering)
 weary = _starter(Weary)
 amnesiac = _starter(Amnesiac)
 skipping = _starter(Skipping)
