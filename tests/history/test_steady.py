@@ -73,7 +73,10 @@ def _spans(history: History) -> list[tuple[float, float]]:
 
 def test_spans_are_those_of_all_looks() -> None:
     runs = ((1, 307, "primary"), (307, 310, "backup"), (310, 650, "primary"))
-    assert _spans(_history(*runs)) == [(0.1, 30.6), (31.0, pytest.approx(64.0, abs=2.0))]
+    first, second = _spans(_history(*runs))
+    assert first == (0.1, 30.6)
+    assert second[0] == 31.0
+    assert 64.9 - EVERY["comp"] * TICK / 1e9 < second[1] <= 64.9  # the last looks nobody could tell
 
 
 def test_nobody_knows_of_a_time_without_looks() -> None:
