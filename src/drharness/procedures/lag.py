@@ -32,8 +32,8 @@ class Lag:
     :ivar sync: whether nothing was acknowledged that the standby lacks, by the setting in force
     :ivar strays: addresses of receivers that take the standby's name, but are not it
     :ivar source: who said so
-    :ivar missed: epoch of the old primary that the standby has nothing of, as one that follows
-        another database; empty if there is none
+    :ivar missed: what keeps a standby from being one of an old primary that was promoted itself;
+        empty if nothing does
     """
 
     bytes: int | None
@@ -119,7 +119,7 @@ def measure(context: Context, standby: Mapping[str, Any]) -> Lag:
         sync=all(_waits(context, w.get("sync_names") or "") for w in witnesses),
         strays=_strays(context, witnesses),
         source=f"{context.old}'s database" if old else f"the last sample of {context.old}'s",
-        missed=_missed(context, standby, witnesses[-1]),
+        missed=_missed(context, standby, witnesses),
     )
 
 
@@ -132,13 +132,23 @@ def _several(context: Context) -> bool:
     return len(context.topology.regions) > 2
 
 
-def _missed(context: Context, standby: Mapping[str, Any], witness: Mapping[str, Any]) -> str:
-    """The epoch of an old primary that was promoted, if the standby has no change of it.
+def _missed(
+    context: Context, standby: Mapping[str, Any], witnesses: Sequence[Mapping[str, Any]]
+) -> str:
+    """Why a standby that an earlier promotion left over cannot replace what was promoted then.
 
-    One that was left behind by that promotion still has what was before, and would lose the rest.
+    It still has what was before that, and would lose the rest; or, where commits should wait for
+    it and do not yet, what it has not got by chance.
     """
-    promoted = _several(context) and witness["tli"] > 1
-    return str(witness["epoch"]) if promoted and witness["epoch"] != standby["epoch"] else ""
+    old = witnesses[-1]
+    if not _several(context) or old["tli"] == 1:
+        return ""
+    if old["epoch"] != standby["epoch"]:
+        return f"has nothing of epoch {old['epoch']}"
+    waits = all(_waits(context, w.get("sync_names") or "") for w in witnesses)
+    if context.topology.replication == "sync" and not waits:
+        return "is not waited for by its commits"
+    return ""
 
 
 def _end(context: Context, last: int) -> int:
@@ -168,8 +178,8 @@ def objection(context: Context, lag: Lag) -> str:
         return f"nobody knows what {standby} lacks: {context.old}'s database left no sample."
     if lag.missed:
         return (
-            f"{standby} has not followed {context.old}'s since that was promoted: "
-            f"it has nothing of epoch {lag.missed}."
+            f"{standby} does not follow {context.old}'s as it should since that was promoted: "
+            f"it {lag.missed}. The step follow is due."
         )
     if lag.strays:
         return (

@@ -1,7 +1,8 @@
 """With more than two regions: the standbys that are not promoted, before and after a promotion.
 
-Before it the one that is to be promoted gets what another has and it lacks; after it the others
-follow it. A standby that has more than the promoted one could not: its timeline went on elsewhere.
+Before it the one that is to be promoted gets what another has and it lacks, and the others turn to
+it; after it they follow it. One that has more than the promoted one could not: its timeline went on
+elsewhere.
 """
 
 from __future__ import annotations
@@ -21,27 +22,41 @@ _ASK_S = 2.0
 _FOLLOW = "upstream:follow"
 
 
-def catch_up(context: Context) -> dict[str, str]:
-    """Let the region to be promoted receive what a standby has that it lacks, by following it.
+def gather(context: Context) -> dict[str, str]:
+    """Before a promotion: catch up with the other standbys, and let none depend on the old primary.
 
-    It has no say in whether the promotion goes on: the lag gate has had that.
+    One that had to wait for the end of the procedure would follow an old primary that comes back
+    meanwhile, and have what the promoted database lacks. Nothing of this stops the promotion: the
+    lag gate has had its say, and :func:`follow` sees who follows.
 
-    :return: region of such a standby to how that ended; nothing with two regions
+    :return: region of a standby that had more to how catching up with it ended
     """
+    third = _third(context)
+    mine = _status(context, context.to) if third else None
     ended: dict[str, str] = {}
-    if not _third(context):
-        return ended
-    mine = _status(context, context.to)
     if mine is None or not mine["in_recovery"]:
         return ended
-    for region in _third(context):
-        status = _status(context, region)
-        if status is None or not status["in_recovery"] or status["epoch"] != mine["epoch"]:
-            continue
-        if lag.received(status) > lag.received(mine):
-            ended[region] = _received_from(context, region, lag.received(status))
+    found = {r: s for r in third if (s := _status(context, r)) is not None}
+    alike = [r for r, s in found.items() if s["in_recovery"] and s["epoch"] == mine["epoch"]]
+    for region in alike:
+        if lag.received(found[region]) > lag.received(mine):
+            ended[region] = _received_from(context, region, lag.received(found[region]))
             mine = _status(context, context.to) or mine
+    for region in alike:
+        try:
+            _point(context, region)
+        except DrHarnessError as error:
+            text = f"{region}'s database does not look to {context.to}'s yet: {error}"
+            context.operations.recorder.record("note", text=text)
     return ended
+
+
+def _point(context: Context, region: str) -> None:
+    """Let a standby receive from the database that is promoted, with a slot of its own there."""
+    operations, limit = context.operations, context.topology.profile.d
+    address = context.topology.dbms(context.to).address
+    operations.database(context.to, "server:create_slot", name=region, timeout=limit)
+    operations.database(region, _FOLLOW, address=address, slot=region, timeout=limit)
 
 
 def _received_from(context: Context, region: str, end: int) -> str:
@@ -78,10 +93,8 @@ def follow(context: Context) -> dict[str, Any]:
     fork = operations.database(context.to, "upstream:forked")
     left = {r: why for r in _third(context) if (why := _cannot(context, r, active, fork))}
     wanted = [r for r in _third(context) if r not in left]
-    address = context.topology.dbms(context.to).address
     for region in wanted:
-        operations.database(context.to, "server:create_slot", name=region)
-        operations.database(region, _FOLLOW, address=address, slot=region)
+        _point(context, region)
     seen = {r: _followed(context, r, fork, limit=limit) for r in wanted}
     if wanted and context.topology.replication == "sync":
         operations.database(context.to, "promotion:require_sync", names=wanted, timeout=limit)

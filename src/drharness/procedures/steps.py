@@ -11,7 +11,7 @@ from drharness.deployment.operations import NOT_YET
 from drharness.errors import DrHarnessError, WaitTimeout
 from drharness.kernel.waiting import wait_until
 from drharness.procedures.fence import shut_out
-from drharness.procedures.standbys import catch_up
+from drharness.procedures.standbys import gather
 from drharness.procedures.step import Context, StepFailed
 from drharness.topology import addresses
 
@@ -21,7 +21,7 @@ _REPOINT = "drharness.deployment.repoint:repoint"
 def promote(context: Context) -> dict[str, Any]:
     """Promote by signal; seen to be out of recovery, in a new epoch, and taking a write."""
     limit = context.topology.profile.rto_bound
-    caught_up = catch_up(context)
+    caught_up = gather(context)
     done: dict[str, Any] = context.operations.database(
         context.to,
         "promotion:promote",
