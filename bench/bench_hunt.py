@@ -83,6 +83,9 @@ def hunt(base: Path, count: int, jobs: int) -> bool:
     moved = sum(any(run.status == "ok" for run in t.play.runs) for t in trials)
     said = ", ".join(f"{n} {status}" for status, n in Counter(e.status for e in tried).items())
     print(f"{jobs} at once: {rate:.1f} examples a minute; {count} examples: {said}")
+    for trial in trials:
+        if not trial.ok:
+            print(f"  {trial!r}")
     print(f"  with a proven fault {broken}, with a whole failover {moved}")
     columns = zip(*map(phases, trials), strict=True)
     for name, column in zip(PHASES, columns, strict=True):
