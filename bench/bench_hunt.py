@@ -70,13 +70,14 @@ def phases(trial: Trial) -> list[float]:
 
 def hunt(base: Path, count: int, jobs: int) -> bool:
     """Hunt, and print what it took; whether the goal is met."""
-    reached, tried = Coverage(), list[Example]()
+    reached, tried, measured = Coverage(), list[Example](), list[list[float]]()
     with Pool(evidence_dir=base, staged=jobs) as pool:
         begun = clock.Deadline(0)
         for example in examples(Drills(SEED, count), lambda it: attempt(it, pool), jobs=jobs):
             tried.append(example)
             if example.trial is not None:
                 reached.add(store.load(example.trial.run / "history.jsonl"))
+                measured.append(phases(example.trial))  # now: old runs are removed
         rate = 60 * count / begun.waited
     trials = [example.trial for example in tried if example.trial is not None]
     broken = sum(any(proven(act) for act in t.play.acts) for t in trials)
@@ -87,7 +88,7 @@ def hunt(base: Path, count: int, jobs: int) -> bool:
         if not trial.ok:
             print(f"  {trial!r}")
     print(f"  with a proven fault {broken}, with a whole failover {moved}")
-    columns = zip(*map(phases, trials), strict=True)
+    columns = zip(*measured, strict=True)
     for name, column in zip(PHASES, columns, strict=True):
         print(f"  {name:18} {statistics.median(column):6.2f}  (max {max(column):.2f})")
     goal = GOALS.get(jobs, 0.0)
