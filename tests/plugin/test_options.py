@@ -89,7 +89,11 @@ def test_options_and_marker_are_explained(run: Run) -> None:
         ["disaster-recovery drills:", "*--dr-engine=NAME*", "*--dr-evidence=DIR*"]
     )
     run("--markers").stdout.fnmatch_lines(
-        ["@pytest.mark.dr(replication='async', *): arguments of Topology.guide() for dr_topology"]
+        [
+            "@pytest.mark.dr(replication='async', *staged=False, ...): arguments of "
+            "Topology.guide() for dr_topology; "
+            "staged: whether another deployment may come up while the test runs"
+        ]
     )
 
 
