@@ -224,6 +224,6 @@ _LIST = (
     Goal("write-refused", "a proxy refused a write in limited mode",
          lambda h: any(w.cls == "limited" for w in h.writes)),
     Goal("write-lost", "an acknowledged write was lost", _loses),
-    Goal("both-write-again", "both regions wrote again after the promotion", _both_write_again),
+    Goal("both-write-again", "all regions wrote again after the promotion", _both_write_again),
 )  # fmt: skip
 GOALS: Mapping[str, Goal] = {goal.name: goal for goal in _LIST}
