@@ -19,6 +19,7 @@ from drharness.checks.form import NotExercised
 from drharness.checks.recovery import (
     good_writes,
     limited_from,
+    lost_in_vain,
     normal_from,
     noticed,
     outages,
@@ -288,9 +289,9 @@ def proxies_reconnect(history: History) -> Findings:
 
     Premise: a procedure that switched, started or promoted all it set out to. Rule: the proxy's
     first normal sample (in the new epoch) comes by max(t_switch, t_ready, t_detect) + TTL + T_retry
-    + eps, t_detect being when it last lost a master before; once an explicit flush is done the TTL
-    no longer counts. Slack: two sampling intervals,
-    and the host's own stalls.
+    + eps, t_detect being when it last lost a master before, or gave up one whose VM lost its power
+    while it was connecting; once an explicit flush is done the TTL no longer counts. Slack: two
+    sampling intervals, and the host's own stalls.
     """
     found = [e for e in episodes(history) if e.plan is not None and _ready(e) is not None]
     if not found:
@@ -322,7 +323,8 @@ def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: st
         return []
     back = normal_from(history, proxy, episode, since=episode.since)
     detected = noticed(history, proxy, episode, back)
-    base = max(ready, detected.t if detected else 0)
+    vain = lost_in_vain(history, region, proxy, since=episode.since, until=ready)
+    base = max(ready, detected.t if detected else 0, vain)
     flushed = plan.step_ok("flush")
     cached_until = base + ns(profile.ttl)
     if flushed is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from drharness.checks.episodes import Episode, ns, old_epoch
+from drharness.checks.episodes import Episode, cut_off, ns, old_epoch
 from drharness.checks.stalls import extended, stalled
 from drharness.history.event import Event
 from drharness.history.records import Operation
@@ -176,6 +176,33 @@ def noticed(history: History, proxy: str, episode: Episode, back: Event | None) 
             found = sample
         limited = sample.get("mode") != "normal" and found is not None
     return found
+
+
+def lost_in_vain(history: History, region: str, proxy: str, *, since: int, until: int) -> int:
+    """When a proxy that looked for a master gave up one that lost its power meanwhile, at most.
+
+    One that is connecting to a Framework VM hears nothing of its end: it waits for the keep-alive's
+    time. No sample shows that, for it was not in normal mode before. Only while it could reach
+    that VM; 0 if there was nothing of the kind within [since, until].
+    """
+    patience = ns(2 * history.profile.addp_timeout)
+    looking = [s.t for s in history.comps.get(proxy, ()) if s.get("mode") != "normal"]
+    found = 0
+    for vm in history.topology.vms:
+        for t in _power_losses(history, vm.id) if vm.role == "framework" else ():
+            looked = since <= t <= until and any(t - patience <= s <= t for s in looking)
+            if looked and not cut_off(history, region, vm.region, since=t, until=t):
+                found = max(found, t + patience)
+    return found
+
+
+def _power_losses(history: History, vm: str) -> Iterator[int]:
+    """When (ns) a VM that was on was powered off."""
+    on = True
+    for event in history.vms.get(vm, ()):
+        if event["state"] == "off" and on:
+            yield event.t
+        on = event["state"] != "off"
 
 
 def normal_from(history: History, proxy: str, episode: Episode, *, since: int) -> Event | None:
