@@ -80,6 +80,12 @@ def _second_master(until: float) -> Callable[[Story], None]:
     return change
 
 
+def _came_and_went(story: Story) -> None:
+    """An old Framework VM has power for a moment, while proxies look for a master."""
+    for t, state in ((2.2, "on"), (2.35, "off")):
+        story.add(t, "vm", id=MASTER["region1"].partition(".")[0], state=state, cause="test")
+
+
 def _late_write(story: Story, *, invoked: float) -> None:
     """Acknowledged at 3.7 in the old epoch, though the new one acknowledged its first at 3.66."""
     story.write(invoked, PROXY["region1"], epoch=OLD, took=3.7 - invoked)
@@ -290,6 +296,9 @@ PLANTED: Mapping[str, Planted] = {
     ),
     "near_l3_lost_its_master_again": Planted(
         "L3", False, lambda: _edited(_found_its_master_meanwhile, Plot(backup_normal=4.45))
+    ),
+    "near_l3_connecting_as_the_power_went": Planted(
+        "L3", False, lambda: _drill(_came_and_went, Plot(backup_normal=4.5))
     ),
     "bad_p1_flush_skipped": Planted(
         "P1", True, lambda: _edited(lambda e: _without_step(e, "flush"))
