@@ -39,6 +39,21 @@ def _unconnected(*, limited: bool) -> Callable[[Story], None]:
     return change
 
 
+def _reconnecting(*, limited: bool) -> Callable[[Story], None]:
+    """As above; the look took 50 ms, and the proxy may have connected towards its end."""
+
+    def change(story: Story) -> None:
+        _unconnected(limited=False)(story)
+        for event in story.events:
+            if event["kind"] == "edge" and event["phase"] == "start":
+                event["since"] = ns(0.01)
+        if limited:
+            story.comp(0.03, BACKUP, "backup", mode="limited", epoch=OLD)
+        story.comp(0.05, BACKUP, "backup", mode="normal", epoch=OLD)
+
+    return change
+
+
 def _cached(t: float, phase: str) -> Callable[[Story], None]:
     """A cache still leads to region 1."""
     old = address("region1", "framework")
@@ -118,6 +133,8 @@ STORIES: Mapping[str, tuple[str, bool, Made]] = {
         told(_edge(0.07, "region2-application-b", "10.81.2.11:2030", "application")),
     ),
     "bad_t1_connection_missing": ("T1", True, told(_unconnected(limited=False))),
+    "bad_t1_connection_missing_amid_a_look": ("T1", True, told(_reconnecting(limited=False))),
+    "near_t1_connected_amid_a_look": ("T1", False, told(_reconnecting(limited=True))),
     "near_t1_limited_proxy_unconnected": ("T1", False, told(_unconnected(limited=True))),
     "bad_t2_hosts_line_missing": (
         "T2",

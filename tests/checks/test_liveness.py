@@ -139,6 +139,21 @@ def test_a_region_whose_clients_ended_with_it_has_nobody_to_write() -> None:
     assert list(recovery.regions) == ["region1"]
 
 
+def test_a_region_whose_clients_ended_with_it_has_nobody_to_read() -> None:
+    """Region 1 alone is read from while, later, its region is cut off."""
+    story = Story()
+    story.events = _returned(writes=False)[:-1]
+    args = {"one": "region1", "other": "region2"}
+    for t, kind in ((4.6, "invoke"), (4.65, "ok"), (5.8, "heal")):
+        since = {"since": ns(4.6)} if kind == "ok" else {}
+        story.add(t, "fault", type=kind, f="regions_cut", args=args, **since)
+    story.add(14.0, "end")
+    assert result_of(story.done(), "L2").verdict is Verdict.PASS
+    lived = [e for e in story.done() if e["kind"] != "vm"]
+    (finding,) = [f for f in result_of(lived, "L2").findings if "region2" in f.expected]
+    assert (finding.verdict, finding.seen) == (Verdict.UNKNOWN, "no read was tried")
+
+
 def test_a_region_with_a_client_that_began_anew_has_to_recover() -> None:
     (finding,) = result_of(_returned(writes=True), "L1").findings
     assert "region2" in finding.expected

@@ -69,7 +69,7 @@ def test_a_planted_slip_is_found_by_given_and_by_a_machine_in_two_workers(
     text = result.stdout.str()
     assert text.count("FAIL S1 ") >= 2
     assert "Flaky" not in text
-    assert "HealthCheck" not in text
+    assert "FailedHealthCheck" not in text
     assert "schedule=Schedule(" in text  # the falsifying example
     assert "state.inject(" in text or "state.disaster(fault=RegionsCut(" in text
     files = set(re.findall(r"again: drharness replay (\S+?schedule\.json)", text))

@@ -299,13 +299,13 @@ def judged_regions(history: History, episode: Episode, *, since: int, until: int
     return [
         region
         for region in history.topology.regions
-        if not _clients_ended(history, region, since, episode.until)
+        if not clients_ended(history, region, since, episode.until)
         and any(alive(history, p, since, until) for p in serving(history, region, since))
         and not cut_off(history, region, active, since=since, until=until)
     ]
 
 
-def _clients_ended(history: History, region: str, since: int, until: int) -> bool:
+def clients_ended(history: History, region: str, since: int, until: int) -> bool:
     """Whether every Application VM lost its power after traffic began, and no client began anew.
 
     A procedure's own canary is no client: it is written when all is done.

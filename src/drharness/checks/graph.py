@@ -110,7 +110,7 @@ def _to_master(history: History, event: Event, source: Vm, target: Vm, meant: In
 def _missing(history: History) -> list[Finding]:
     """Connections that must be there and are not, census by census."""
     findings = []
-    for begin, phase in _censuses(history):
+    for looked, begin, phase in _censuses(history):
         meant = intent(history, begin)
         edges = [e for e in history.of_kind("edge") if e["phase"] == phase and e.t >= begin]
         edges = [e for e in edges if e.t - begin < ns(1.0)]
@@ -119,7 +119,7 @@ def _missing(history: History) -> list[Finding]:
         for component in history.topology.components:
             port, claim = _CLAIMS.get(component.kind, ("", _never))
             held = any(e["src"] == component.vm and e["dst"].endswith(port) for e in edges)
-            proof = _claimed(history, component.id, begin, claim)
+            proof = _claimed(history, component.id, (looked, begin), claim)
             if proof and not held and not troubled(history, begin, component.vm):
                 findings.append(
                     _fail(
@@ -143,30 +143,36 @@ _CLAIMS: dict[str, tuple[str, Callable[[Event], bool]]] = {
 }
 
 
-def _censuses(history: History) -> list[tuple[int, str]]:
-    """(ns of its first event, phase) of every census."""
-    out: list[tuple[int, str]] = []
+def _censuses(history: History) -> list[tuple[int, int, str]]:
+    """(ns at which it was begun, ns of its first event, phase) of every census."""
+    out: list[tuple[int, int, str]] = []
     last = -ns(1.0)
     for event in history.events:
         if event.kind not in ("edge", "audit"):
             continue
-        if not out or out[-1][1] != event["phase"] or event.t - last > ns(1.0):
-            out.append((event.t, event["phase"]))
+        if not out or out[-1][2] != event["phase"] or event.t - last > ns(1.0):
+            out.append((event.get("since") or event.t, event.t, event["phase"]))
         last = event.t
     return out
 
 
 def _claimed(
-    history: History, component: str, t: int, claim: Callable[[Event], bool]
+    history: History, component: str, looked: tuple[int, int], claim: Callable[[Event], bool]
 ) -> tuple[Event, ...]:
-    """The samples around ``t`` if both make the claim; what changes is sampled at once."""
+    """The samples around a look (ns, from until) if they and those amid it make the claim.
+
+    What changes is sampled at once; a look lasts up to a second, and nobody knows its moment.
+    """
+    since, until = looked
     samples: Sequence[Event] = history.comps.get(component, ())
     lapse = ns(LAPSE * history.profile.sampling)
-    before = [e for e in samples if e.t <= t][-1:]
-    after = [e for e in samples if e.t > t][:1]
-    steady = any((e.get("steady") or 0) >= t for e in after)  # all looks between said the same
-    near = [e for e in (*before, *after) if (steady or abs(e.t - t) <= lapse) and claim(e)]
-    return tuple(near) if len(near) == 2 else ()
+    before = [e for e in samples if e.t <= since][-1:]
+    amid = [e for e in samples if since < e.t <= until]
+    after = [e for e in samples if e.t > until][:1]
+    steady = any((e.get("steady") or 0) >= until for e in after)  # all looks between said the same
+    near = [e for e in before if steady or since - e.t <= lapse]
+    near += [e for e in after if steady or e.t - until <= lapse]
+    return tuple(near) if len(near) == 2 and all(map(claim, (*near, *amid))) else ()
 
 
 def _standby(

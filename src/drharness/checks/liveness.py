@@ -6,6 +6,7 @@ from drharness.checks.episodes import (
     Episode,
     alive,
     behind_boot_rules,
+    clients_ended,
     cut_off,
     episodes,
     judged_regions,
@@ -261,6 +262,8 @@ def _region_reads(
         return [_bad_reads(history, expected, bad, len(mine))]
     if not mine and (not whole or overtaken(history, episode, until + 1)):
         return []  # one is down, and clients have not moved to the other; or it was but a moment
+    if not mine and clients_ended(history, region, episode.t_fail, until):
+        return []  # nobody is left who could read there
     kinds = {r.client for r in mine}
     missing = [k for k in ("old", "new") if k not in kinds and len(mine) >= NEW_LOGINS_DUE]
     if not mine or missing:

@@ -41,6 +41,7 @@ def take(operations: Operations, phase: str, *, held: bool = False, briefly: boo
         for vm in on if not briefly else ():
             asked[vm.id]["edges"] = vm.role != "dns"
         processes = {} if briefly else _processes(operations, asked)
+        mark = {"phase": phase, "since": clock.now_ns()}
         seen = operations.each(_LOOK, asked, timeout=_LOOK_S)
     finally:
         operations.power_off(*guests, cause="probe")
@@ -49,7 +50,7 @@ def take(operations: Operations, phase: str, *, held: bool = False, briefly: boo
         if isinstance(answer, DrHarnessError):
             operations.recorder.record("note", text=f"census of {vm.id}: {answer}")
         else:
-            _record(operations, vm, asked[vm.id], answer, phase, processes.get(vm.id, {}))
+            _record(operations, vm, asked[vm.id], answer, mark, processes.get(vm.id, {}))
 
 
 def fence(operations: Operations, vms: Sequence[str]) -> None:
@@ -155,25 +156,25 @@ def _record(
     vm: Vm,
     asked: Mapping[str, Any],
     seen: Mapping[str, Any],
-    phase: str,
+    mark: Mapping[str, Any],
     processes: Mapping[str, str],
 ) -> None:
     record = operations.recorder.record
     for (address, port), res in zip(asked.get("targets", ()), seen["reach"], strict=True):
         dst = f"{address}:{port}"
-        record("reach", src=vm.id, dst=dst, conn="new", res=res, phase=phase)
+        record("reach", src=vm.id, dst=dst, conn="new", res=res, **mark)
     for name, answer in seen["dns"].items():
         ans, ttl = answer["addresses"], answer["ttl"]
         source = asked["source"]
-        record("dns", host=vm.id, fqdn=name, ans=ans, source=source, ttl=ttl, phase=phase)
+        record("dns", host=vm.id, fqdn=name, ans=ans, source=source, ttl=ttl, **mark)
     for local, remote, pid, title in seen["edges"]:
-        _record_edge(operations, vm, (local, remote), title or processes.get(str(pid), ""), phase)
+        _record_edge(operations, vm, (local, remote), title or processes.get(str(pid), ""), mark)
     if seen["audit"] is not None:
-        record("audit", db=vm.region, phase=phase, **seen["audit"])
+        record("audit", db=vm.region, **mark, **seen["audit"])
 
 
 def _record_edge(
-    operations: Operations, vm: Vm, ends: tuple[str, str], by: str, phase: str
+    operations: Operations, vm: Vm, ends: tuple[str, str], by: str, mark: Mapping[str, Any]
 ) -> None:
     """Who is connected to whom; the harness's own functions (``module:function``) are nobody.
 
@@ -188,4 +189,4 @@ def _record_edge(
         src, dst = remote.partition(":")[0], local
         if src in {known.address for known in operations.topology.vms}:
             return
-    operations.recorder.record("edge", src=src, dst=dst, by=by, phase=phase)
+    operations.recorder.record("edge", src=src, dst=dst, by=by, **mark)

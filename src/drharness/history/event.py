@@ -121,14 +121,15 @@ FORMS: Mapping[str, Form] = {
     ),
     "start": Form({"seq": INTN, "objects": INT}),
     "clean": Form(),
-    "reach": Form({"src": STR, "dst": STR, "res": STR}, {"conn": STR, "phase": STR}),
-    "edge": Form({"src": STR, "dst": STR, "by": STR, "phase": STR}),
+    "reach": Form({"src": STR, "dst": STR, "res": STR}, {"conn": STR, "phase": STR, "since": INT}),
+    "edge": Form({"src": STR, "dst": STR, "by": STR, "phase": STR}, {"since": INT}),
     "dns": Form(
-        {"host": STR, "fqdn": STR, "ans": LIST}, {"source": STR, "ttl": INTN, "phase": STR}
+        {"host": STR, "fqdn": STR, "ans": LIST},
+        {"source": STR, "ttl": INTN, "phase": STR, "since": INT},
     ),
     "audit": Form(
         {"db": STR, "in_recovery": BOOLN, "settings": DICT, "phase": STR},
-        {"roles": LIST, "unlogged": LIST, "senders": LIST},
+        {"roles": LIST, "unlogged": LIST, "senders": LIST, "since": INT},
     ),
     "replica": Form(
         {"db": STR, "of": STR, "claimed": BOOLN, "readable": BOOLN, "phase": STR},
