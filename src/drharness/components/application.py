@@ -32,6 +32,7 @@ from drharness.components.options import CONF_DIR, Conf, parse
 from drharness.components.workload import Keys, Workload
 from drharness.topology import addresses
 
+MOST_OPENING = 100
 CONF = f"{CONF_DIR}/application.conf"
 STATE = "/var/lib/drharness/application.json"
 
@@ -193,6 +194,8 @@ def invalid(body: StartTraffic) -> str:
         return f"writes_per_s: expected more than 0 and at most 10000, got {body.writes_per_s!r}"
     if not 0 <= body.reads_per_write <= 100:
         return f"reads_per_write: expected 0 to 100, got {body.reads_per_write!r}"
+    if not 0 <= body.opening <= MOST_OPENING:
+        return f"opening: expected 0 to {MOST_OPENING}, got {body.opening!r}"
     if not 1 <= body.workers <= 1000:
         return f"workers: expected 1 to 1000, got {body.workers!r}"
     return ""

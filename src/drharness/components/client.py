@@ -138,6 +138,7 @@ async def start_traffic(
     writes_per_s: float,
     reads_per_write: int = 2,
     workers: int = 4,
+    opening: int = 0,
     run: str = "",
     host: str = LOOPBACK,
     timeout: float = 5.0,
@@ -151,6 +152,7 @@ async def start_traffic(
         "writes_per_s": writes_per_s,
         "reads_per_write": reads_per_write,
         "workers": workers,
+        "opening": opening,
         "run": run,
     }
     return await _values(addresses.APPLICATION_PORT, message, host, timeout)

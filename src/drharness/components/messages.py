@@ -267,11 +267,15 @@ class Answer(Body):
 
 
 class StartTraffic(Body):
-    """Start the workload: ``writes_per_s`` of this application, ``reads_per_write`` beside each."""
+    """Start the workload: ``writes_per_s`` of this application, ``reads_per_write`` beside each.
+
+    The first ``opening`` writes come faster, so that a run has soon something to lose.
+    """
 
     writes_per_s: float
     reads_per_write: int = 2
     workers: int = 4
+    opening: int = 0
     run: str = ""
 
 

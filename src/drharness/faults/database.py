@@ -82,8 +82,7 @@ class _Pair:
         both_on = operations.is_on(self.primary) and operations.is_on(self.standby)
         if not both_on or operations.active != self.active:
             return
-        target = (operations.topology.dbms(self.active).address, addresses.POSTGRES_PORT)
-        if operations.reach(self.standby, [target]) != ["ok"]:
+        if not self._reaches():
             return
         status = operations.database_status(self.dormant)
         if not status["in_recovery"]:
@@ -96,16 +95,24 @@ class _Pair:
             )
         self.on_standby("wait_receiving")
 
+    def _reaches(self) -> bool:
+        """Whether the standby gets a connection to the primary."""
+        operations = self.operations
+        target = (operations.topology.dbms(self.active).address, addresses.POSTGRES_PORT)
+        return operations.reach(self.standby, [target]) == ["ok"]
+
     def following(self, *, replay_s: float = 0.0) -> Look:
         """Whether what the primary commits arrives at the standby, and is applied there.
 
-        What keeps up in a few milliseconds while all is well is waited for accordingly later.
+        What keeps up in a few milliseconds while all is well is waited for accordingly later; what
+        is cut off is not waited for at all.
 
         :param replay_s: seconds given to replay after the fault; 0: by what it took before
         """
         took = [_IMPATIENT_S]
 
         def look(patient: bool) -> Seen:
+            patient = patient and self._reaches()
             began = clock.now()
             lsn = self.on_primary("mark")["lsn"]
             soon = max(_IMPATIENT_S, _LONGER * took[0])

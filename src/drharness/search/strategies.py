@@ -42,7 +42,7 @@ _CALLS = (0, 0, 1, 2, 3, 5)  # 0: between two steps
 _DELAYS = (0.3, 1.0)
 _PLOT = 6  # actions of a plot with what may come between, at most
 # How long something is out, and how long it is back: who does not notice at once has a timer.
-_OUT: tuple[tuple[Action, ...], ...] = ((Wait(1.0),), (Wait(2.0),))
+_OUT: tuple[tuple[Action, ...], ...] = ((Wait(1.0),), (Wait(0.3),), (Wait(2.0),))
 _BACK: tuple[tuple[Action, ...], ...] = ((), (Wait(1.0),))
 # How often each kind of action is drawn, the simplest first.
 _KINDS = (*["next"] * 4, *["inject"] * 3, *["heal"] * 2, "wait", "crash", "finish", "operate")
