@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from bench_pool import everyone, used
@@ -73,7 +74,7 @@ def hunt(base: Path, count: int, jobs: int) -> bool:
     reached, tried, measured = Coverage(), list[Example](), list[list[float]]()
     with Pool(evidence_dir=base, staged=jobs) as pool:
         begun = clock.Deadline(0)
-        for example in examples(Drills(SEED, count), lambda it: attempt(it, pool), jobs=jobs):
+        for example in examples(Drills(SEED, count), partial(attempt, pool=pool), jobs=jobs):
             tried.append(example)
             if example.trial is not None:
                 reached.add(store.load(example.trial.run / "history.jsonl"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from threading import Barrier, BoundedSemaphore
 
 import pytest
 
@@ -22,14 +23,16 @@ FAILED = trial(SCHEDULE, "bad_p1_flush_skipped")
 UNSETTLED = trial(SCHEDULE, "good_sync", unsettled="writes through every region at rest: not")
 
 
-def passes(schedule: Schedule) -> Trial:
-    """As if a schedule had gone well."""
+def passes(schedule: Schedule, turn: BoundedSemaphore) -> Trial:
+    """As if a schedule had gone well, when it was its turn."""
+    with turn:
+        pass
     return trial(schedule, "good_sync")
 
 
 def test_a_hunt_tries_as_many_as_it_is_told() -> None:
     tried = list(examples(Hunt(seed=3, examples=5), passes))
-    assert [e.number for e in tried] == [1, 2, 3, 4, 5]
+    assert sorted(e.number for e in tried) == [1, 2, 3, 4, 5]
     assert {e.status for e in tried} == {Verdict.PASS}
     assert all(e.trial is not None and e.trial.schedule == e.schedule for e in tried)
 
@@ -39,29 +42,47 @@ def test_a_hunt_ends_when_its_time_is_over() -> None:
     assert len(list(examples(Hunt(seed=3, examples=3, seconds=3600.0), passes))) == 3
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_so_many_are_played_at_once_and_one_more_is_judged(jobs: int) -> None:
+    """With all turns taken and as many more asked for as there may be, no other one begins."""
+    playing: list[Schedule] = []
+    full = Barrier(jobs)
+
+    def plays(schedule: Schedule, turn: BoundedSemaphore) -> Trial:
+        with turn:
+            playing.append(schedule)
+            assert len(playing) <= jobs
+            full.wait(10)
+            playing.remove(schedule)
+        return trial(schedule, "good_sync")
+
+    assert len(list(examples(Hunt(seed=3, examples=6), plays, jobs=jobs))) == 6
+
+
 def test_who_has_seen_enough_stops_a_hunt() -> None:
     tried: list[Schedule] = []
 
-    def fails(schedule: Schedule) -> Trial:
-        tried.append(schedule)
+    def fails(schedule: Schedule, turn: BoundedSemaphore) -> Trial:
+        with turn:
+            tried.append(schedule)
         return trial(schedule, "bad_p1_flush_skipped")
 
     found = next(examples(Hunt(seed=3, examples=50), fails))
     assert found.status is Verdict.FAIL
     assert found.trial is not None
     assert found.trial.failed == ("P1",)
-    assert len(tried) == 1
+    assert len(tried) <= 2, "one is judged, the next one played"
 
 
 def test_a_lost_deployment_is_its_examples_and_the_hunt_goes_on() -> None:
     turns = itertools.cycle([True, False])
 
-    def lost(schedule: Schedule) -> Trial:
+    def lost(schedule: Schedule, turn: BoundedSemaphore) -> Trial:
         if next(turns):
             raise EngineLost("nobody ended it: region1-dbms")
-        return passes(schedule)
+        return passes(schedule, turn)
 
-    first, second = examples(Hunt(seed=3, examples=2), lost)
+    first, second = sorted(examples(Hunt(seed=3, examples=2), lost), key=lambda e: e.error)[::-1]
     assert (first.status, first.trial) == (Verdict.UNKNOWN, None)
     assert first.error == "EngineLost: nobody ended it: region1-dbms"
     assert second.status is Verdict.PASS
@@ -69,7 +90,7 @@ def test_a_lost_deployment_is_its_examples_and_the_hunt_goes_on() -> None:
 
 @pytest.mark.parametrize("error", [UsageError("no"), Unsupported("namespaces", "no", "as root")])
 def test_what_no_example_could_overcome_ends_a_hunt(error: Exception) -> None:
-    def refuses(_: Schedule) -> Trial:
+    def refuses(_: Schedule, turn: BoundedSemaphore) -> Trial:
         raise error
 
     with pytest.raises(type(error)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class Trial:
     """How a schedule went, once.
 
     :ivar run: the run's evidence, with the schedule in it
-    :ivar seconds: from the deployment being asked for to the verdict
+    :ivar seconds: from the deployment being asked for, when it was its turn, to the verdict
     """
 
     play: Play
@@ -84,17 +85,23 @@ def attempt(
     *,
     on_act: Callable[[Acted], None] | None = None,
     enough: str = "",
+    turn: AbstractContextManager[object] | None = None,
 ) -> Trial:
     """Play a schedule on a deployment of its own, and judge.
 
     :param pool: of the schedule's topology
+    :param turn: held while it is played, not while it is judged; a semaphore for as many as are
+        played at once
     :param enough: as :func:`drharness.schedule.interpreter.play` takes it
     :raises DrHarnessError: the deployment did not come up, or has gone: there is no result
     """
-    begun = clock.Deadline(0)
-    with pool.lease() as deployment:
-        write(schedule, deployment.evidence)
-        return judged(play(schedule, deployment, on_act=on_act, enough=enough), deployment, begun)
+    with ExitStack() as stack:
+        with turn or nullcontext():
+            begun = clock.Deadline(0)
+            deployment = stack.enter_context(pool.lease())
+            write(schedule, deployment.evidence)
+            played = play(schedule, deployment, on_act=on_act, enough=enough)
+        return judged(played, deployment, begun)
 
 
 def judged(played: Play, deployment: Deployment, begun: clock.Deadline) -> Trial:

@@ -6,9 +6,10 @@ and then, so a failing schedule is replayed several times and made smaller by it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from threading import BoundedSemaphore
 from typing import TypeVar
 
 import hypothesis
@@ -117,14 +118,16 @@ def generated(hunt: Hunt) -> Iterator[Schedule]:
             yield schedule
 
 
-def examples(hunt: Hunt, attempt: Try, *, jobs: int = 1) -> Iterator[Example]:
+def examples(hunt: Hunt, attempt: Callable[..., Trial], *, jobs: int = 1) -> Iterator[Example]:
     """Try one schedule after the other, as they end; who has seen enough stops asking.
 
-    :param attempt: tries a schedule; an error of it is the example's, and the hunt goes on, unless
-        it is one of usage or of the host: that would be every example's
-    :param jobs: how many are tried at once, each in a thread
+    :param attempt: tries a schedule; takes ``turn`` as :func:`drharness.schedule.trial.attempt`; an
+        error of it is the example's, and the hunt goes on, unless it is one of usage or of the
+        host: that would be every example's
+    :param jobs: how many are played at once, each in a thread; one more is judged, or waits
     """
-    return at_once((partial(_tried, *one, attempt) for one in _due(hunt)), jobs)
+    trying = partial(attempt, turn=BoundedSemaphore(jobs))
+    return at_once((partial(_tried, *one, trying) for one in _due(hunt)), jobs + 1)
 
 
 def _due(hunt: Hunt) -> Iterator[tuple[int, Schedule]]:
@@ -141,4 +144,4 @@ def _due(hunt: Hunt) -> Iterator[tuple[int, Schedule]]:
 def _tried(number: int, schedule: Schedule, attempt: Try) -> Example:
     begun = clock.Deadline(0)
     trial, error = tried(attempt, schedule)
-    return Example(number, schedule, trial, error, begun.waited)
+    return Example(number, schedule, trial, error, trial.seconds if trial else begun.waited)
