@@ -211,12 +211,19 @@ def _compared_while_unknown(story: Story) -> None:
     _register(story, (4.2, "cas", 3, 1))
 
 
-def _refused_for_another_value(story: Story) -> None:
-    """A compare-and-set that was refused though nothing else was there in all its time."""
-    _register(story, (4.0, "write", 1, None), (4.3, "write", 2, None))
-    err = {"cls": "rejected", "sqlstate": "DR003", "text": "another value", "notices": []}
-    how: Data = {"type": "fail", "key": "register/1", "put": 9, "expected": 1, "err": err}
-    story.op(4.1, "cas", via=PROXY["region2"], took=0.05, **how)
+def _refused_for_another_value(epoch: str, region: str) -> Callable[[Story], None]:
+    """A compare-and-set refused in an epoch, though the new one had nothing else in all its time.
+
+    The former master may have had another value: its database took changes of its own.
+    """
+
+    def change(story: Story) -> None:
+        _register(story, (4.0, "write", 1, None), (4.3, "write", 2, None))
+        err = {"cls": "rejected", "sqlstate": "DR003", "text": "another value", "notices": []}
+        how: Data = {"type": "fail", "key": "register/1", "put": 9, "expected": 1, "err": err}
+        story.op(4.1, "cas", via=PROXY[region], took=0.05, epoch=epoch, **how)
+
+    return change
 
 
 STORIES: Mapping[str, tuple[str, bool, Made]] = {
@@ -265,6 +272,15 @@ STORIES: Mapping[str, tuple[str, bool, Made]] = {
     "bad_s12_object_id_given_twice": ("S12", True, told(_object_id_again)),
     "near_s12_asked_again_after_a_gap": ("S12", False, told(_asked_again)),
     "bad_w1_compared_with_a_value_gone": ("W1", True, told(_compared_with_the_same)),
-    "bad_w1_refused_without_reason": ("W1", True, told(_refused_for_another_value)),
+    "bad_w1_refused_without_reason": (
+        "W1",
+        True,
+        told(_refused_for_another_value(NEW, "region2")),
+    ),
+    "near_w1_refused_by_the_old_master": (
+        "W1",
+        False,
+        told(_refused_for_another_value(OLD, "region1")),
+    ),
     "near_w1_unknown_write_between": ("W1", False, told(_compared_while_unknown)),
 }

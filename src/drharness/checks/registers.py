@@ -22,8 +22,9 @@ def registers_linear(history: History) -> Findings:
     Rule, for each object and each epoch: its changes in the epoch's log (of earlier epochs what the
     epoch kept, so lost ones and who saw them are left out), a cas that was refused for another
     value, and reads from a master can be put in an order that respects their times and in which
-    each fits. Changes of unknown outcome may be anywhere after they began, or nowhere. Reads
-    through proxies are S10's and S11's. Slack: none; a search that grows too large is UNKNOWN.
+    each fits. Changes of unknown outcome may be anywhere after they began, or nowhere. What a
+    master of an earlier epoch still said once this one had begun binds only its own. Reads through
+    proxies are S10's and S11's. Slack: none; a search that grows too large is UNKNOWN.
     """
     if any(e["objects"] for e in history.of_kind("start")):
         return NotExercised("the database held objects before the run")
@@ -84,7 +85,11 @@ class _Parts:
         lost = self._lost(ops, epoch, {w.opid for _, w, sure in line if sure})
         for op in ops:
             told = _refused(op) if op.is_write else _call(op, done=op.done)
-            if told is not None and op.done <= over and op.invoked >= (begun if lost else 0):
+            elsewhere = op.epoch not in ("", epoch)  # no epoch: nobody knows who refused it
+            before = begun if elsewhere else over
+            if told is None or op.done > before or (lost and elsewhere):
+                continue
+            if not lost or op.epoch or op.invoked >= begun:
                 out.append(told)
         return out
 

@@ -219,7 +219,7 @@ class Master(wire.Quiet):
             job.link.reply(job.number, Error("unknown", "DBResponseTimedOut", text))
             raise SessionOver(text) from None
         except StoreError as error:
-            job.link.reply(job.number, as_error(error))
+            job.link.reply(job.number, as_error(error, self.cache.epoch))
             if isinstance(error, Rejected | NotDone):
                 return
             raise SessionOver(f"{type(error).__name__}: {error}") from error
@@ -320,8 +320,8 @@ def expired(text: str) -> Error:
     return Error("rejected", "HistoryLogExpired", text)
 
 
-def as_error(error: StoreError) -> Error:
-    """The database's refusal, as the protocol tells it."""
+def as_error(error: StoreError, epoch: str) -> Error:
+    """The refusal of a database of an epoch, as the protocol tells it."""
     kinds: tuple[tuple[type[StoreError], str, str], ...] = (
         (Rejected, "rejected", "UniquenessViolation"),
         (NotDone, "unavailable", "DBError"),
@@ -331,4 +331,5 @@ def as_error(error: StoreError) -> Error:
     )
     cls, name = next(((c, n) for kind, c, n in kinds if isinstance(error, kind)), ("unknown", ""))
     notices = list(error.notices) if isinstance(error, Indeterminate) else []
-    return Error(cls, name, str(error), error.sqlstate, notices)
+    decided = epoch if isinstance(error, Rejected) else ""
+    return Error(cls, name, str(error), error.sqlstate, notices, decided)

@@ -27,6 +27,7 @@ class Error(Body):
     :ivar cls: limited, refused, readonly, rejected, backup, unavailable (certainly not done) or
         unknown (perhaps done)
     :ivar name: the product's error name, ``ServerNotPrimary``
+    :ivar epoch: of a change that the database rejected: its epoch
     """
 
     cls: str
@@ -34,6 +35,7 @@ class Error(Body):
     text: str = ""
     sqlstate: str = ""
     notices: list[str] = []
+    epoch: str = ""
 
 
 class EpochLine(msgspec.Struct):

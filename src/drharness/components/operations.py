@@ -148,6 +148,8 @@ def refusal(refused: wire.Refused) -> Outcome:
     outcome = Outcome.failed(kind, e.cls, text, sqlstate=e.sqlstate, notices=e.notices)
     if e.cls == "limited":
         outcome.fields["mode"] = "limited"
+    if e.epoch:
+        outcome.fields["epoch"] = e.epoch
     return outcome
 
 
