@@ -137,6 +137,16 @@ def _read_refused(story: Story, *, via: str) -> None:
     story.op(2.61, "read", via=via, client="new", type="fail", err=err)
 
 
+def _primary_again(t: float) -> Callable[[Story], None]:
+    """The new master is primary once more at ``t``, and was not just before."""
+
+    def change(story: Story) -> None:
+        story.comp(t - 0.01, MASTER["region2"], "backup", epoch=NEW)
+        story.comp(t, MASTER["region2"], "primary", db="region2", epoch=NEW)
+
+    return change
+
+
 def _found_its_master_meanwhile(events: list[Data]) -> None:
     """The backup proxy is normal once more, and notices late that it is over."""
     for event in events:
@@ -296,6 +306,12 @@ PLANTED: Mapping[str, Planted] = {
     ),
     "near_l3_lost_its_master_again": Planted(
         "L3", False, lambda: _edited(_found_its_master_meanwhile, Plot(backup_normal=4.45))
+    ),
+    "bad_l3_a_master_was_there_before": Planted(
+        "L3", True, lambda: _drill(_primary_again(3.3), Plot(backup_normal=4.45))
+    ),
+    "near_l3_no_master_for_a_moment": Planted(
+        "L3", False, lambda: _drill(_primary_again(3.72), Plot(backup_normal=4.45))
     ),
     "near_l3_connecting_as_the_power_went": Planted(
         "L3", False, lambda: _drill(_came_and_went, Plot(backup_normal=4.5))

@@ -65,9 +65,9 @@ class Episode:
     @property
     def cause(self) -> str:
         """What began it, for texts: ``region_down(region1)`` or ``full_failover``."""
-        if not self.faults:
+        fault = next((f for f in self.faults if f.since == self.t_fail), None)
+        if fault is None:
             return self.plans[0].procedure
-        fault = max(self.faults, key=lambda f: f.since == self.t_fail)
         return f"{fault.f}({', '.join(str(v) for v in fault.args.values())})"
 
     @property

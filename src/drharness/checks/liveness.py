@@ -24,6 +24,7 @@ from drharness.checks.recovery import (
     normal_from,
     noticed,
     outages,
+    primary_again,
     read_back,
 )
 from drharness.checks.stalls import extended, stalled
@@ -292,7 +293,8 @@ def proxies_reconnect(history: History) -> Findings:
 
     Premise: a procedure that switched, started or promoted all it set out to. Rule: the proxy's
     first normal sample (in the new epoch) comes by max(t_switch, t_ready, t_detect) + TTL + T_retry
-    + eps, t_detect being when it last lost a master before, or gave up one whose VM lost its power
+    + eps, t_ready being when a server became primary for the last time before that with none beside
+    it, t_detect when the proxy last lost a master before, or gave up one whose VM lost its power
     while it was connecting; once an explicit flush is done the TTL no longer counts. Slack: two
     sampling intervals, and the host's own stalls.
     """
@@ -327,6 +329,9 @@ def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: st
     back = normal_from(history, proxy, episode, since=episode.since)
     detected = noticed(history, proxy, episode, back)
     vain = lost_in_vain(history, region, proxy, since=episode.since, until=ready)
+    ready = primary_again(
+        history, plan.to or region, since=ready, until=back.t if back else episode.until
+    )
     base = max(ready, detected.t if detected else 0, vain)
     flushed = plan.step_ok("flush")
     cached_until = base + ns(profile.ttl)
@@ -344,11 +349,11 @@ def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: st
     if overtaken(history, episode, bound + slack):
         return []
     expected = f"{proxy} is in normal mode by {_rel(episode, bound)}"
-    events = tuple(e for e in (detected, *_last(history, proxy, episode), back) if e)
+    samples = _last(history, proxy, episode)
+    events = tuple(e for e in (detected, *([back] if back else samples)) if e)
     if back is not None:
         seen = f"it was at {_rel(episode, back.t)}, {(back.t - bound) / NS:.2f} s late"
         return [Finding("L3", Verdict.FAIL, expected, seen, events)]
-    samples = _last(history, proxy, episode)
     if samples and samples[-1].t > bound + slack:
         mode = samples[-1].get("mode")
         seen = f"its last sample at {_rel(episode, samples[-1].t)} says {mode}"

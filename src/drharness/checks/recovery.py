@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from drharness.checks.episodes import Episode, cut_off, ns, old_epoch
+from drharness.checks.spans import spans
 from drharness.checks.stalls import extended, stalled
 from drharness.history.event import Event
 from drharness.history.records import Operation
@@ -194,6 +196,32 @@ def lost_in_vain(history: History, region: str, proxy: str, *, since: int, until
             if looked and not cut_off(history, region, vm.region, since=t, until=t):
                 found = max(found, t + patience)
     return found
+
+
+def primary_again(history: History, region: str, *, since: int, until: int) -> int:
+    """When a region had a primary Configuration Server again for the last time within a window.
+
+    A master that was there may go once more: it loses its power, say, and the database lets it be
+    the one writer only when it has noticed that. ``since`` if there was one all the time, or never.
+    """
+    servers = [
+        samples
+        for name, samples in history.comps.items()
+        if name.endswith(".configserver") and history.topology.component(name).region == region
+    ]
+    held = [
+        span
+        for samples in servers
+        for span in spans(history, "", samples, claim=lambda e: bool(e["role"] == "primary"))
+    ]
+    begun = [
+        now.t
+        for samples in servers
+        for before, now in pairwise(samples)
+        if since < now.t <= until and before["role"] != "primary" == now["role"]
+    ]
+    alone = [t for t in begun if not any(span.since < t <= span.until for span in held)]
+    return max(alone, default=since)
 
 
 def _power_losses(history: History, vm: str) -> Iterator[int]:
