@@ -37,6 +37,12 @@ SCHEDULES = (
         .replace("region1-application-b.application", "drharness.selftest.components:straying"),
         rate=20.0,
     ),
+    Schedule(
+        (Inject(RegionDown("emea")), Finish()),
+        ProcedureUse(to="us-east-1"),
+        Topology.guide(application_pairs=2, regions=("emea", "us-east-1", "apac"))
+        .tuned(d=0.5, rto_bound=20.0),
+    ),
 )  # fmt: skip
 
 

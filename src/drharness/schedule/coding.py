@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 
 from drharness.topology import Topology
+from drharness.topology.model import ARGUMENTS
 
 WIDTH = 88  # the width of formatters that nobody has told another one
 
@@ -46,8 +47,7 @@ def code(value: object) -> Code:
     """A value of a schedule as code; of a dataclass only the fields that are not as usual."""
     if isinstance(value, Topology):
         usual = Topology.guide(timing=value.timing)
-        names = ("replication", "timing", "ttl", "return_fence")
-        given = {n: getattr(value, n) for n in names if getattr(value, n) != getattr(usual, n)}
+        given = {n: getattr(value, n) for n in ARGUMENTS if getattr(value, n) != getattr(usual, n)}
         given |= {"timing": value.timing} if value.timing != Topology.guide().timing else {}
         return call("Topology.guide", (), given)
     if is_dataclass(value):

@@ -111,8 +111,11 @@ def _from(module: str, names: Iterable[str]) -> list[str]:
 
 
 def _topology(schedule: Schedule) -> list[str]:
-    """Built up in several lines if components were replaced."""
+    """Built up in several lines if constants were tuned or components replaced."""
     lines = code(schedule.topology).lines("TOPOLOGY = ")
+    if schedule.topology.tuning:
+        named = tuple((f"{name}=", code(value)) for name, value in schedule.topology.tuning)
+        lines += Code("TOPOLOGY.tuned(", named, ")").lines("TOPOLOGY = ")
     for component, factory in schedule.topology.replaced:
         replace = Code("TOPOLOGY.replace(", (("", code(component)), ("", code(factory))), ")")
         lines += replace.lines("TOPOLOGY = ")
