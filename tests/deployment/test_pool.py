@@ -312,7 +312,8 @@ def test_what_a_deployment_is_made_of_would_be_named(shared: Deployment) -> None
     assert str(Audit(engine).after(run.parent / "another")) == "nothing"
 
 
-def test_an_audit_costs_less_than_twenty_milliseconds(shared: Deployment) -> None:
+def test_an_audit_costs_less_than_a_tenth_of_a_millisecond_a_process(shared: Deployment) -> None:
+    """It looks at every process of the host, zombies included."""
     audit, run = Audit(engine_named("local")), shared.evidence.parent / "another"
     used = []
     for _ in range(5):
@@ -320,7 +321,8 @@ def test_an_audit_costs_less_than_twenty_milliseconds(shared: Deployment) -> Non
         audit.after(run)
         after = resource.getrusage(resource.RUSAGE_THREAD)
         used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(used) < 0.020
+    looked_at = sum(name.isdigit() for name in os.listdir("/proc"))
+    assert min(used) < 0.0001 * max(looked_at, 100)
 
 
 def test_deadlines_of_background_work_are_stretched_too() -> None:
