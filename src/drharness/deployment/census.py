@@ -18,7 +18,8 @@ from drharness.topology import Vm, addresses
 
 _LOOK = "drharness.deployment.look:look"
 _LISTENING = "drharness.deployment.look:wait_listening"
-_PROBE_S = 0.3  # a connection that is neither taken nor refused by then is dropped on its way
+_PROBE_S = 2.0  # a connection that is neither taken nor refused by then is dropped on its way
+_AUDIT_S = 0.3
 _LOOK_S = 5.0
 _BOOT_S = 2.0  # a server listens long before it is ready
 _PORT = addresses.POSTGRES_PORT
@@ -134,7 +135,7 @@ def _question(operations: Operations, vm: Vm, *, guest: bool) -> dict[str, Any]:
     topology = operations.topology
     names = list(addresses.FRAMEWORK_NAMES)
     if vm.role == "dbms":
-        return {"database": True, "timeout": _PROBE_S}
+        return {"database": True, "timeout": _AUDIT_S}
     if vm.role == "dns":
         return {"names": names, "source": "authority", "server": addresses.DNS_SERVER}
     if vm.role == "application":

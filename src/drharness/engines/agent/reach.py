@@ -37,7 +37,7 @@ async def _connect(host: str, port: int, timeout: float, source: str = "") -> st
     On a busy machine the time may be over before a process that waited for an answer runs again,
     and the answer be there for long.
     """
-    with socket.socket() as link:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as link:
         link.setblocking(False)
         try:
             if source:
