@@ -29,11 +29,8 @@ def closed() -> int:
 
 async def beside_a_standstill(*ports: int) -> list[str]:
     """Probe while something keeps the loop for longer than the probe waits."""
-    probing = asyncio.ensure_future(reach.probe([("127.0.0.1", p) for p in ports], timeout=0.01))
-    for _ in range(5):  # until it has begun
-        await asyncio.sleep(0)
-    select.select([], [], [], 0.1)
-    return await probing
+    asyncio.get_running_loop().call_later(0.001, select.select, [], [], [], 0.1)
+    return await reach.probe([("127.0.0.1", port) for port in ports], timeout=0.01)
 
 
 def test_an_answer_that_came_while_nobody_could_look_counts(listening: int, closed: int) -> None:
