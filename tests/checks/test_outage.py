@@ -6,7 +6,16 @@ import pytest
 
 from drharness.checks import Verdict, judge
 from drharness.history import History
-from tests.checks.story import OLD, PROXY, begin, history_of, ns, result_of, steps_of
+from tests.checks.story import (
+    OLD,
+    PROXY,
+    begin,
+    history_of,
+    ns,
+    renumbered,
+    result_of,
+    steps_of,
+)
 
 HEALED = 3.0
 DISK = {"f": "disk_full", "args": {"target": "active.dbms"}}
@@ -87,3 +96,24 @@ def test_clients_that_wrote_nothing_while_traffic_ran_have_not_recovered() -> No
     events = [dict(e.data) for e in _healed().events]
     events = [e for e in events if e["kind"] != "op" or not ns(1.5) < e["t"] < ns(13)]
     assert [f.verdict for f in result_of(events, "L1").findings] == [Verdict.FAIL] * 2
+
+
+@pytest.mark.parametrize(("next_fault", "verdict"), [(14.2, Verdict.PASS), (None, Verdict.FAIL)])
+def test_writes_under_way_when_the_next_fault_comes_are_met_by_it(
+    next_fault: float | None, verdict: Verdict
+) -> None:
+    """They waited in the master's queue, and are given up only when it has gone."""
+    events = [dict(e.data) for e in _healed().events]
+    writes = [e for e in events if e["kind"] == "op" and e["f"] == "create"]
+    hung = {e["opid"] for e in writes if ns(13.8) <= e["t"] < ns(14.2) and e["type"] == "invoke"}
+    for event in writes:
+        if event["opid"] in hung and event["type"] == "ok":
+            err = {"cls": "timeout", "sqlstate": "", "text": "no answer", "notices": []}
+            event.update(t=ns(16.2), type="info", err=err)
+            del event["epoch"], event["seq"]
+    if next_fault is not None:
+        fault = {"kind": "fault", "f": "region_down", "args": {"region": "region1"}, "v": 1}
+        events.append({**fault, "t": ns(next_fault), "type": "invoke"})
+        events.append({**fault, "t": ns(next_fault + 0.05), "type": "ok", "proof": {"probe": "x"}})
+    events = [e for e in events if not (e["kind"] == "op" and ns(14.2) <= e["t"] < ns(16.2))]
+    assert result_of(renumbered(events), "L1").verdict is verdict

@@ -195,8 +195,15 @@ def _holds(history: History, final: Final, write: Operation) -> bool:
 
 
 def _stops_again(history: History, episode: Episode, region: str, bound: int) -> list[Finding]:
-    """Three or more writes in a row that fail, over more than eps, none acknowledged between."""
-    after = [w for w in history.writes if w.region == region and bound < w.invoked <= episode.until]
+    """Three or more writes in a row that fail, over more than eps, none acknowledged between.
+
+    What was under way when the episode ended was met by what came next.
+    """
+    after = [
+        w
+        for w in history.writes
+        if w.region == region and bound < w.invoked and w.done <= episode.until
+    ]
     for row in outages(history, after)[:1]:
         expected = f"writes through {region}'s proxies go on after {_rel(episode, bound)}"
         seen = f"from {_rel(episode, row[0].invoked)} on, {len(row)} in a row did not"
