@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from drharness.checks.episodes import ns
 from drharness.checks.epochs import epoch_order, first_writable
 from drharness.checks.form import NotExercised
-from drharness.checks.models import acked
+from drharness.checks.models import acked, servers
 from drharness.checks.spans import Span, spans
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
@@ -37,15 +37,6 @@ class _Doubt:
     since: int
     until: int
     events: tuple[Event, ...]
-
-
-def servers(history: History) -> dict[str, list[Event]]:
-    """Samples of Configuration Servers, by component id."""
-    return {
-        name: samples
-        for name, samples in history.comps.items()
-        if name.rpartition(".")[2] == "configserver"
-    }
 
 
 def role_matches(history: History) -> Findings:

@@ -1,10 +1,11 @@
-"""Epochs in their order, the read-back that counts, and the model of the configuration."""
+"""Epochs in their order, the read-back that counts, the servers, the configuration as a model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from drharness.history.event import Event
 from drharness.history.records import Final, Operation
 from drharness.history.view import History
 
@@ -47,3 +48,12 @@ def fold(changes: Iterable[Operation]) -> dict[str, Any]:
         else:
             state[w.key] = w.val
     return state
+
+
+def servers(history: History) -> dict[str, list[Event]]:
+    """Samples of Configuration Servers, by component id."""
+    return {
+        name: samples
+        for name, samples in history.comps.items()
+        if name.rpartition(".")[2] == "configserver"
+    }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from drharness.checks.episodes import Episode, cut_off, ns, old_epoch
+from drharness.checks.models import servers
 from drharness.checks.spans import spans
 from drharness.checks.stalls import extended, stalled
 from drharness.history.event import Event
@@ -204,19 +205,15 @@ def primary_again(history: History, region: str, *, since: int, until: int) -> i
     A master that was there may go once more: it loses its power, say, and the database lets it be
     the one writer only when it has noticed that. ``since`` if there was one all the time, or never.
     """
-    servers = [
-        samples
-        for name, samples in history.comps.items()
-        if name.endswith(".configserver") and history.topology.component(name).region == region
-    ]
+    found = [s for name, s in servers(history).items() if history.region_of(name) == region]
     held = [
         span
-        for samples in servers
+        for samples in found
         for span in spans(history, "", samples, claim=lambda e: bool(e["role"] == "primary"))
     ]
     begun = [
         now.t
-        for samples in servers
+        for samples in found
         for before, now in pairwise(samples)
         if since < now.t <= until and before["role"] != "primary" == now["role"]
     ]

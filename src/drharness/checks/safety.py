@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from drharness.checks.episodes import ns
 from drharness.checks.form import NotExercised
-from drharness.checks.models import acked, database_final, epochs, fold, latest_finals
+from drharness.checks.models import acked, database_final, epochs, fold, latest_finals, servers
 from drharness.checks.spans import Overlap, overlaps, said_within, spans
 from drharness.checks.text import shorten
 from drharness.checks.verdict import Finding, Verdict
@@ -127,19 +127,15 @@ def one_master(history: History) -> Findings:
     overlap. Slack: eps and two sampling intervals, for one that hasn't yet seen that it lost its
     writer lock; a claim lapses three sampling intervals after its last sample.
     """
-    servers = {
-        name: samples
-        for name, samples in history.comps.items()
-        if name.rpartition(".")[2] == "configserver"
-    }
-    if not servers:
+    found = servers(history)
+    if not found:
         if not acked(history):
             return NotExercised("no Configuration Server ran")
         return [_no_samples("S3", "Configuration Servers")]
     slack = ns(history.profile.eps + 2 * history.profile.sampling)
     claims = [
         span
-        for name, samples in servers.items()
+        for name, samples in found.items()
         for span in spans(history, name, samples, claim=lambda e: e["role"] == "primary")
     ]
     why = _why_forced(history)
