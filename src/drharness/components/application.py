@@ -13,6 +13,7 @@ from drharness.components import wire
 from drharness.components.appbase import App
 from drharness.components.environment import Environment
 from drharness.components.messages import (
+    MOST_OPENING,
     Answer,
     AnyBody,
     ChangeConfig,
@@ -32,7 +33,6 @@ from drharness.components.options import CONF_DIR, Conf, parse
 from drharness.components.workload import Keys, Workload
 from drharness.topology import addresses
 
-MOST_OPENING = 100
 CONF = f"{CONF_DIR}/application.conf"
 STATE = "/var/lib/drharness/application.json"
 

@@ -268,6 +268,9 @@ class Answer(Body):
     values: dict[str, Any]
 
 
+MOST_OPENING = 100  # writes that an application starts faster than it goes on, at most
+
+
 class StartTraffic(Body):
     """Start the workload: ``writes_per_s`` of this application, ``reads_per_write`` beside each.
 

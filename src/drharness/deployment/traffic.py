@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from drharness.components.messages import MOST_OPENING
 from drharness.deployment.operations import Operations
 from drharness.errors import DrHarnessError, StartupFailed, UsageError
 from drharness.kernel import clock, rng, validate
@@ -13,7 +14,6 @@ from drharness.kernel.waiting import wait_until
 
 _CLIENT = "drharness.components.client"
 _PREMISE_S = 30.0
-_MOST_OPENING = 100  # writes that an application starts faster than it goes on, at most
 _AGAIN = 8  # operations through each region by which they go on again
 
 
@@ -46,7 +46,7 @@ class Traffic:
             f"{_CLIENT}:start_traffic",
             writes_per_s=self.rate / len(self._vms),
             reads_per_write=profile.reads_per_write,
-            opening=min(_MOST_OPENING, -(-profile.min_acked // len(self._vms))),
+            opening=min(MOST_OPENING, -(-profile.min_acked // len(self._vms))),
             run=rng.token(2),
         )
         for vm, answer in started.items():
