@@ -37,6 +37,25 @@ def test_an_answer_that_came_while_nobody_could_look_counts(listening: int, clos
     assert asyncio.run(beside_a_standstill(listening, closed)) == ["ok", "refused"]
 
 
+def test_an_answer_counts_that_came_in_a_standstill_longer_than_the_patience() -> None:
+    """The kernel asks a full server again after a second; by then it has room."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        address = server.getsockname()
+
+        def make_room_and_stand_still() -> None:
+            server.accept()[0].close()
+            select.select([], [], [], 1.5)
+
+        async def late() -> list[str]:
+            asyncio.get_running_loop().call_later(0.003, make_room_and_stand_still)
+            return await reach.probe([address], timeout=0.01)
+
+        with socket.create_connection(address):
+            assert asyncio.run(late()) == ["ok"]
+
+
 def test_each_target_is_told_by_itself(listening: int, closed: int) -> None:
     targets = [("127.0.0.1", listening), ("127.0.0.1", closed)]
     assert asyncio.run(reach.probe(targets)) == ["ok", "refused"]
