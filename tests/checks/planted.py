@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from drharness.history import write
+from drharness.topology import Topology
 from tests.checks import planted_census, planted_epochs, planted_moves, planted_names
 from tests.checks.looked import DATABASE, edge
 from tests.checks.story import (
@@ -84,6 +85,12 @@ def _came_and_went(story: Story) -> None:
     """An old Framework VM has power for a moment, while proxies look for a master."""
     for t, state in ((2.2, "on"), (2.35, "off")):
         story.add(t, "vm", id=MASTER["region1"].partition(".")[0], state=state, cause="test")
+
+
+def _old_framework_answers(story: Story) -> None:
+    """The old Framework VMs have power again: who still connects to them is refused at once."""
+    for vm in Topology.guide().vms_of("region1", "framework"):
+        story.add(2.2, "vm", id=vm.id, state="on", cause="test")
 
 
 def _late_write(story: Story, *, invoked: float) -> None:
@@ -300,21 +307,24 @@ PLANTED: Mapping[str, Planted] = {
     "near_l2_dead_region_refuses": Planted(
         "L2", False, lambda: _drill(lambda s: _read_refused(s, via=PROXY["region1"]))
     ),
-    "bad_l3_slow_backup_proxy": Planted("L3", True, lambda: good_drill(Plot(backup_normal=4.5))),
+    "bad_l3_slow_backup_proxy": Planted("L3", True, lambda: good_drill(Plot(backup_normal=4.75))),
     "near_l3_backup_proxy_in_time": Planted(
-        "L3", False, lambda: good_drill(Plot(backup_normal=4.15))
+        "L3", False, lambda: good_drill(Plot(backup_normal=4.4))
     ),
     "near_l3_lost_its_master_again": Planted(
-        "L3", False, lambda: _edited(_found_its_master_meanwhile, Plot(backup_normal=4.45))
+        "L3", False, lambda: _edited(_found_its_master_meanwhile, Plot(backup_normal=4.7))
     ),
     "bad_l3_a_master_was_there_before": Planted(
-        "L3", True, lambda: _drill(_primary_again(3.3), Plot(backup_normal=4.45))
+        "L3", True, lambda: _drill(_primary_again(3.3), Plot(backup_normal=4.7))
     ),
     "near_l3_no_master_for_a_moment": Planted(
-        "L3", False, lambda: _drill(_primary_again(3.72), Plot(backup_normal=4.45))
+        "L3", False, lambda: _drill(_primary_again(3.72), Plot(backup_normal=4.7))
     ),
     "near_l3_connecting_as_the_power_went": Planted(
-        "L3", False, lambda: _drill(_came_and_went, Plot(backup_normal=4.5))
+        "L3", False, lambda: _drill(_came_and_went, Plot(backup_normal=4.75))
+    ),
+    "bad_l3_nobody_kept_it_waiting": Planted(
+        "L3", True, lambda: _drill(_old_framework_answers, Plot(backup_normal=4.5))
     ),
     "bad_p1_flush_skipped": Planted(
         "P1", True, lambda: _edited(lambda e: _without_step(e, "flush"))

@@ -283,7 +283,7 @@ def _without_flush(story: Story) -> list[Data]:
     return [e for e in story.done() if not (e["kind"] == "step" and e["id"] == "flush")]
 
 
-@pytest.mark.parametrize(("normal", "verdict"), [(4.9, Verdict.PASS), (5.4, Verdict.FAIL)])
+@pytest.mark.parametrize(("normal", "verdict"), [(5.15, Verdict.PASS), (5.65, Verdict.FAIL)])
 def test_without_a_flush_the_ttl_is_allowed(normal: float, verdict: Verdict) -> None:
     story = drill(Plot(backup_normal=normal))
     for t in steps_of(4.9, 6.0, 0.2):

@@ -63,7 +63,7 @@ def test_a_bound_moves_by_what_stood_still_before_it_and_while_it_moved() -> Non
 def test_a_slow_proxy_is_excused_by_as_much_as_the_host_stood_still(
     stood: tuple[float, float], verdict: Verdict
 ) -> None:
-    plot = Plot(backup_normal=4.7)
+    plot = Plot(backup_normal=4.95)
     assert verdict_of(told(stood, plot=plot), "L3", plot) is verdict
 
 

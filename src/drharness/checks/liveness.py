@@ -18,6 +18,7 @@ from drharness.checks.episodes import (
 )
 from drharness.checks.form import NotExercised
 from drharness.checks.recovery import (
+    given_up,
     good_writes,
     limited_from,
     lost_in_vain,
@@ -302,7 +303,8 @@ def proxies_reconnect(history: History) -> Findings:
     first normal sample (in the new epoch) comes by max(t_switch, t_ready, t_detect) + TTL + T_retry
     + eps, t_ready being when a server became primary for the last time before that with none beside
     it, t_detect when the proxy last lost a master before, or gave up one whose VM lost its power
-    while it was connecting; once an explicit flush is done the TTL no longer counts. Slack: two
+    while it was connecting; once an explicit flush is done the TTL no longer counts. An attempt
+    under way then with an old address that nobody answers for is given up first. Slack: two
     sampling intervals, and the host's own stalls.
     """
     found = [e for e in episodes(history) if e.plan is not None and _ready(e) is not None]
@@ -344,7 +346,8 @@ def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: st
     cached_until = base + ns(profile.ttl)
     if flushed is not None:
         cached_until = min(cached_until, max(base, flushed))
-    due = cached_until + ns(profile.retry + profile.eps)
+    free = given_up(history, region, proxy, cached_until)
+    due = free + ns(profile.retry + profile.eps)
     bound = extended(history, episode.t_fail, due)
     if not alive(history, proxy, episode.since, bound) or cut_off(
         history, region, plan.to or region, since=episode.since, until=bound

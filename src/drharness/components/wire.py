@@ -21,6 +21,7 @@ from drharness.components.link import (
     encode_note,
     unsupported,
 )
+from drharness.topology.profile import MIN_CONNECT_S
 
 __all__ = [
     "MAX_LINE",
@@ -37,8 +38,6 @@ __all__ = [
     "serve",
     "unsupported",
 ]
-
-MIN_CONNECT_S = 0.25  # a handshake is answered by the kernel, so a live host needs no longer
 
 
 async def connect(
@@ -87,7 +86,7 @@ async def dial(
         async with asyncio.timeout(max(profile.addp_timeout, MIN_CONNECT_S)):
             address = (await env.resolve(host))[0]
     if patience is None:
-        patience = max(profile.retry, MIN_CONNECT_S)
+        patience = profile.patience
     link = await connect(address, port, handler, log=env.log, timeout=patience)
     link.hello(env.component, remote_timeout=profile.addp_remote_timeout)
     link.keep_alive(profile.addp_timeout)

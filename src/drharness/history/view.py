@@ -89,6 +89,11 @@ class History:
                 return True
         return state in ("off", "frozen")
 
+    def vm_off(self, vm: str, t: int) -> bool:
+        """Whether a VM had no power at ``t`` (ns)."""
+        before = [event["state"] for event in self.vms.get(vm, ()) if event.t <= t]
+        return before[-1:] == ["off"]
+
     def _pair(self, events: Sequence[Event]) -> tuple[Operation, ...]:
         invokes: dict[str, Event] = {}
         ends: dict[str, Event] = {}

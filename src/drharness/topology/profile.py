@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MIN_CONNECT_S = 0.25  # a handshake is answered by the kernel, so a live host needs no longer
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -41,6 +43,11 @@ class Profile:
     reads_per_write: int
     op_deadline: float
     min_acked: int
+
+    @property
+    def patience(self) -> float:
+        """For a connection to be made, of somebody who has another host to try."""
+        return max(self.retry, MIN_CONNECT_S)
 
 
 FAST = Profile(
