@@ -129,9 +129,14 @@ def test_a_staged_deployment_that_fails_is_the_next_tests_error(
 import os, signal
 from drharness.engines.local import launching, remains
 
+def started(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
 def guards():
+    # the oldest first: process ids wrap
     launcher = launching.running().process.pid
-    return [pid for pid, p in remains.processes().items() if p.parent == launcher]
+    found = remains.processes()
+    return sorted((pid for pid, p in found.items() if p.parent == launcher), key=started)
 
 def test_a(dr_deployment):
     wait_until(lambda: len(guards()) == 2, "the next one", timeout=20)
