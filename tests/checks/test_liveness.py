@@ -279,6 +279,19 @@ def test_a_proxy_on_a_dead_vm_has_not_to_reconnect() -> None:
     assert result_of(story.done(), "L3").verdict is Verdict.PASS
 
 
+def test_only_the_vms_that_the_names_meant_before_keep_a_proxy_waiting() -> None:
+    """A third region's Framework is always without power, and nobody connects to it."""
+    topology = Topology.guide(regions=3)
+    story = drill(Plot(backup_normal=4.5))
+    story.events[0]["topology"] = topology.as_dict()
+    for t, region, state in ((0.06, "region3", "off"), (2.2, "region1", "on")):
+        for vm in topology.vms_of(region, "framework"):
+            story.add(t, "vm", id=vm.id, state=state, cause="test")
+    said = [(f.verdict, f.expected) for f in result_of(story.done(), "L3").findings]
+    late = [text for verdict, text in said if verdict is Verdict.FAIL]
+    assert [text.partition(" ")[0] for text in late] == ["region2-application-b.csproxy"]
+
+
 def _without_flush(story: Story) -> list[Data]:
     return [e for e in story.done() if not (e["kind"] == "step" and e["id"] == "flush")]
 

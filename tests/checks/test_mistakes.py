@@ -29,7 +29,7 @@ def write_one_by_one(d: Deployment, region: str, count: int) -> None:
 def compared_with_a_value_gone(d: Deployment) -> bool:
     """Whether a cas succeeded although what it expected had been replaced before it began."""
     clients = [f"{vm.id}.application" for vm in d.topology.vms if vm.role == "application"]
-    events = [e for c in clients for e in d.operations.events_of(c) if e["kind"] == "op"]
+    events = [e for c in clients for e in d.operations.written.events_of(c) if e["kind"] == "op"]
     begun = {e["opid"]: e["t"] for e in events if e["type"] == "invoke"}
     changes = [e for e in events if e["type"] == "ok" and e["f"] in ("write", "cas")]
     written = {(e["key"], e["val"]): e for e in changes}

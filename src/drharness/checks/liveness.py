@@ -17,6 +17,7 @@ from drharness.checks.episodes import (
     proxies,
 )
 from drharness.checks.form import NotExercised
+from drharness.checks.intent import intent
 from drharness.checks.recovery import (
     given_up,
     good_writes,
@@ -32,7 +33,7 @@ from drharness.checks.stalls import extended, stalled
 from drharness.checks.text import seconds_from
 from drharness.checks.verdict import Finding, Verdict
 from drharness.history.event import Event
-from drharness.history.records import Final, Operation
+from drharness.history.records import Final, Operation, Plan
 from drharness.history.view import NS, History
 
 Findings = list[Finding] | NotExercised
@@ -303,9 +304,10 @@ def proxies_reconnect(history: History) -> Findings:
     first normal sample (in the new epoch) comes by max(t_switch, t_ready, t_detect) + TTL + T_retry
     + eps, t_ready being when a server became primary for the last time before that with none beside
     it, t_detect when the proxy last lost a master before, or gave up one whose VM lost its power
-    while it was connecting; once an explicit flush is done the TTL no longer counts. An attempt
-    under way then with an old address that nobody answers for is given up first. Slack: two
-    sampling intervals, and the host's own stalls.
+    while it was connecting; once an explicit flush is done the TTL no longer counts. What
+    components keep themselves (``name_cache``) no flush reaches: it is added. An attempt under way
+    then with an old address that nobody answers for is given up first. Slack: two sampling
+    intervals, and the host's own stalls.
     """
     found = [e for e in episodes(history) if e.plan is not None and _ready(e) is not None]
     if not found:
@@ -342,13 +344,9 @@ def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: st
         history, plan.to or region, since=ready, until=back.t if back else episode.until
     )
     base = max(ready, detected.t if detected else 0, vain)
-    flushed = plan.step_ok("flush")
-    cached_until = base + ns(profile.ttl)
-    if flushed is not None:
-        cached_until = min(cached_until, max(base, flushed))
-    free = given_up(history, region, proxy, cached_until)
-    due = free + ns(profile.retry + profile.eps)
-    bound = extended(history, episode.t_fail, due)
+    old = intent(history, plan.invoked - 1).names
+    free = given_up(history, region, proxy, old, _forgotten(history, plan, base))
+    bound = extended(history, episode.t_fail, free + ns(profile.retry + profile.eps))
     if not alive(history, proxy, episode.since, bound) or cut_off(
         history, region, plan.to or region, since=episode.since, until=bound
     ):
@@ -370,6 +368,16 @@ def _proxy_reconnects(history: History, episode: Episode, region: str, proxy: st
         return [Finding("L3", Verdict.FAIL, expected, seen, events)]
     seen = "no sample shows it, and none was taken after that"
     return [Finding("L3", Verdict.UNKNOWN, expected, seen, events)]
+
+
+def _forgotten(history: History, plan: Plan, base: int) -> int:
+    """When the old addresses are kept no longer (ns), which were there until ``base``."""
+    profile, flushed = history.profile, plan.step_ok("flush")
+    until = base + ns(profile.ttl)
+    if flushed is not None:
+        until = min(until, max(base, flushed))
+    # What a component keeps for ever has no bound: it is one's own fault.
+    return until + ns(max(0, profile.name_cache, profile.name_cache_negative))
 
 
 def _last(history: History, proxy: str, episode: Episode) -> list[Event]:

@@ -199,19 +199,20 @@ def lost_in_vain(history: History, region: str, proxy: str, *, since: int, until
     return found
 
 
-def given_up(history: History, region: str, proxy: str, t: int) -> int:
+def given_up(history: History, region: str, proxy: str, old: str, t: int) -> int:
     """When a proxy gives up at most what it tries at ``t``; that itself if that takes no time.
 
     An attempt begun before with the address of a Framework VM that nobody answers for, because it
     is without power or cut off, lasts as long as the proxy is patient.
+
+    :param old: the region whose addresses the names had before
     """
     before = [s for s in history.comps.get(proxy, ()) if s.t <= t]
     if not before or before[-1].get("mode") == "normal":
         return t
     silent = any(
         history.vm_off(vm.id, t) or cut_off(history, region, vm.region, since=t, until=t)
-        for vm in history.topology.vms
-        if vm.role == "framework"
+        for vm in history.topology.vms_of(old, "framework")
     )
     return t + ns(history.profile.patience) if silent else t
 
