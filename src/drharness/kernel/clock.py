@@ -1,7 +1,8 @@
 """The door to time.
 
 All instants of a history are nanoseconds of ``CLOCK_MONOTONIC``, which every process on one host
-shares (also across network, mount and pid namespaces), so no clock has to be synchronised.
+shares (also across network, mount and pid namespaces), so no clock has to be synchronised. Of
+several hosts it is that of the controller's: a VM on another is told how far its own is behind.
 """
 
 from __future__ import annotations
@@ -9,10 +10,21 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+_behind_ns = 0
+
+
+def follow(behind_ns: int) -> None:
+    """Let :func:`now_ns` be another host's, of which this one's is that far behind.
+
+    For this process and those it forks.
+    """
+    global _behind_ns
+    _behind_ns = behind_ns
+
 
 def now_ns() -> int:
     """Nanoseconds of CLOCK_MONOTONIC: what histories are stamped with."""
-    return time.monotonic_ns()
+    return time.monotonic_ns() + _behind_ns
 
 
 def now() -> float:

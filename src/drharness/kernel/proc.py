@@ -14,6 +14,9 @@ from drharness.errors import CommandFailed
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
+Popen = subprocess.Popen[bytes]  # a child that runs
+
+
 @dataclass(frozen=True)
 class Completed:
     """What a command left behind; ``returncode`` is negative for a signal."""
@@ -98,6 +101,34 @@ def popen(
         stderr=stderr,
         start_new_session=True,
     )
+
+
+def attend(argv: Sequence[str], *, env: Mapping[str, str], stderr: int) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own that notices our end: its input ends then.
+
+    What it prints can be read; its errors go to ``stderr`` (a fd).
+    """
+    return subprocess.Popen(
+        list(argv),
+        env=dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[bytes], *, within: float) -> bool:
+    """Close its input and wait. False: it still runs."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(within)
+    except subprocess.TimeoutExpired:
+        return False
+    if process.stdout is not None:
+        process.stdout.close()
+    return True
 
 
 def detach(argv: Sequence[str], *, env: Mapping[str, str], passed: int, output: int) -> int:
