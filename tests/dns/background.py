@@ -203,6 +203,10 @@ class VmEnvironment:
         """Refuse: these processes start no others."""
         raise NotImplementedError(name)
 
+    async def start_part(self, name: str) -> Child:
+        """Refuse: these processes have no parts."""
+        raise NotImplementedError(name)
+
     def open_store(self, settings: object) -> Store:
         """Refuse: these processes use no database."""
         raise NotImplementedError(settings)

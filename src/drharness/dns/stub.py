@@ -1,6 +1,7 @@
 """How every component finds an address: the hosts file, then the name servers of resolv.conf.
 
-The order of nsswitch's ``hosts: files dns``, IPv4 only, no search domains, nothing remembered.
+The order of nsswitch's ``hosts: files dns``, IPv4 only, no search domains, nothing remembered. On a
+host with nscd it is the C library that is asked instead (see ``libc``).
 """
 
 from __future__ import annotations
@@ -11,22 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from drharness.components.environment import NameNotFound
-from drharness.dns import codec, exchange, names, rdata
+from drharness.dns import codec, exchange, libc, names, rdata
 from drharness.errors import UsageError
 from drharness.kernel import rng as randomness
 from drharness.kernel import validate
 
 TIMEOUT_S = 1.0
 TRIES = 2
+HOSTS, PORT = "/etc/hosts", 53
+LOCAL = "127.0.0.1"  # where a host's own resolver listens
 
 
 async def resolve(
     name: str,
     *,
-    hosts_path: str = "/etc/hosts",
+    hosts_path: str = HOSTS,
     resolv_conf: str = "/etc/resolv.conf",
     rng: random.Random | None = None,
-    port: int = 53,
+    port: int = PORT,
     timeout: float = TIMEOUT_S,
 ) -> list[str]:
     """IPv4 addresses of a host name, in the order they were given.
@@ -38,6 +41,11 @@ async def resolve(
     """
     if is_ipv4(name):
         return [name]
+    if hosts_path == HOSTS and libc.has_a_cache():
+        answer = await _by_libc(name)
+        if answer["addresses"]:
+            return list(answer["addresses"])
+        raise NameNotFound(f"{name}: nscd: {answer['text']}")
     listed = from_hosts(_content(hosts_path), name)
     if listed:
         return listed
@@ -64,19 +72,31 @@ async def lookup(
     timeout: float = TIMEOUT_S,
     tries: int = TRIES,
 ) -> dict[str, Any]:
-    """Ask one server for the addresses of a name.
+    """Ask one server for the addresses of a name; :data:`LOCAL` is nscd where there is one.
 
     :returns: ``{"rcode": "NOERROR"|"NXDOMAIN"|…, "addresses": [...], "ttl": s or None, "aa": bool,
         "text": what it said}``; rcode is ``"NOANSWER"`` when nothing usable came in time.
         ``ttl`` is the smallest of the answer's, for a negative answer the SOA's
     :raises NameNotFound: ``name`` cannot be a host name
     """
+    if (server, port) == (LOCAL, PORT) and libc.has_a_cache():
+        return await _by_libc(name)
     packet = _packet(name, rng)
     try:
         reply = await exchange.ask((server, port), packet, timeout=timeout, tries=tries)
         return _in_words(reply)
     except (exchange.NoAnswer, rdata.BadMessage) as error:
         return _silence(error)
+
+
+async def _by_libc(name: str) -> dict[str, Any]:
+    """As :func:`lookup`; it tells no TTL, and no reason why there is no address."""
+    try:
+        found = await libc.addresses(name)
+    except OSError as error:
+        return _silence(error)
+    text = f"addresses {', '.join(found)}" if found else "no such name"
+    return _result("NOERROR" if found else "NXDOMAIN", found, None, aa=False, text=text)
 
 
 async def probe(
