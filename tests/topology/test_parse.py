@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,16 +11,19 @@ from hypothesis import strategies as st
 
 from drharness.errors import UsageError
 from drharness.topology import Topology, parse
-from tests.topology.test_topology import REPLACED, TOPOLOGIES, TUNING
+from tests.topology.test_topology import PARTS, REPLACED, TOPOLOGIES, TUNING, with_parts
 
 EXAMPLES = Path(__file__).parents[2] / "fixtures" / "topologies"
 
 
-@given(TOPOLOGIES, TUNING, st.lists(REPLACED, max_size=3))
+@given(TOPOLOGIES, TUNING, st.lists(REPLACED, max_size=3), st.lists(PARTS, max_size=2))
 def test_what_is_written_is_read_back(
-    topology: Topology, tuning: dict[str, float], replaced: list[tuple[str, str]]
+    topology: Topology,
+    tuning: dict[str, float],
+    replaced: list[tuple[str, str]],
+    parts: list[dict[str, Any]],
 ) -> None:
-    topology = topology.tuned(**tuning)
+    topology = with_parts(topology.tuned(**tuning), parts)
     for component, factory in replaced:
         topology = topology.replace(component, factory)
     assert parse.loads(topology.as_toml(), "x.toml") == topology
@@ -44,10 +48,12 @@ def test_the_examples_are_what_they_are_called() -> None:
     ("text", "error"),
     [
         ("replicatoin = 'sync'", "replicatoin: unknown key; expected one of application_pairs, "
-         "profile, regions, replace, replication, return_fence, timing, ttl. "
+         "contexts, part, profile, "
+         "regions, replace, replication, resolver, return_fence, timing, ttl. "
          "Did you mean replication?"),
-        ("d = 2", "d: unknown key; expected one of application_pairs, profile, regions, replace, "
-         "replication, return_fence, timing, ttl. d belongs in [profile]."),
+        ("d = 2", "d: unknown key; expected one of application_pairs, contexts, part, profile, "
+         "regions, replace, replication, resolver, return_fence, timing, ttl. "
+         "d belongs in [profile]."),
         ("replication = 'asink'", "replication: expected one of async, sync, got 'asink'. "
          "Did you mean 'async'?"),
         ("ttl = '1'", "ttl: expected whole seconds, got '1' (str)."),
@@ -59,11 +65,13 @@ def test_the_examples_are_what_they_are_called() -> None:
         ("profile = 'fast'", "profile: expected a table, as in [profile], got 'fast' (str)."),
         ("[profile]\naddp_timeuot = 1", "[profile] addp_timeuot: unknown key; expected one of "
          "addp_remote_timeout, addp_timeout, alive_timeout, d, d_rep, eps, min_acked, "
-         "op_deadline, reads_per_write, retry, rto_bound, sampling, writes_per_s. "
+         "name_cache, name_cache_negative, op_deadline, reads_per_write, retry, rto_bound, "
+         "sampling, writes_per_s. "
          "Did you mean addp_timeout?"),
         ("[profile]\nttl = 1", "[profile] ttl: unknown key; expected one of addp_remote_timeout, "
-         "addp_timeout, alive_timeout, d, d_rep, eps, min_acked, op_deadline, reads_per_write, "
-         "retry, rto_bound, sampling, writes_per_s. ttl belongs before the first table."),
+         "addp_timeout, alive_timeout, d, d_rep, eps, min_acked, name_cache, name_cache_negative, "
+         "op_deadline, reads_per_write, retry, rto_bound, sampling, writes_per_s. "
+         "ttl belongs before the first table."),
         ("[profile]\nd = nan", "[profile] d: expected a number from 0.05 to 3600, got nan "
          "(float)."),
         ("[profile]\nmin_acked = 1.5", "[profile] min_acked: expected a whole number from 0 to "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ TOPOLOGIES = st.builds(
     ttl=st.none() | st.integers(0, 86400),
     return_fence=st.sampled_from(["boot-deny", "none"]),
     application_pairs=st.integers(1, 8),
+    resolver=st.sampled_from(["ours", "dnsmasq", "unbound", "nscd"]),
     regions=st.sampled_from([2, 3, ("region1", "us-east-1"), ["region1", "emea", "us", "eu"]]),
 )
 TUNING: st.SearchStrategy[dict[str, float]] = st.fixed_dictionaries(
@@ -26,13 +28,37 @@ TUNING: st.SearchStrategy[dict[str, float]] = st.fixed_dictionaries(
 REPLACED = st.sampled_from(
     [("application", "mine:App"), ("lca", "a.b:c"), ("region1-application-p.csproxy", "x:y")]
 )
+PARTS = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["pgbouncer", "side-car2"]),
+        "on": st.just("framework"),
+        "image": st.sampled_from(["edoburu/pgbouncer:1.23", "x"]),
+    },
+    optional={
+        "command": st.lists(st.text(max_size=5), max_size=3),
+        "files": st.dictionaries(st.sampled_from(["/etc/a.ini", "/var/b c"]), st.text(max_size=9)),
+        "user": st.just("postgres"),
+        "ready": st.integers(1, 65535),
+        "waits": st.booleans(),
+    },
+)
 
 
-@given(TOPOLOGIES, TUNING, st.lists(REPLACED, max_size=3))
+def with_parts(topology: Topology, parts: list[dict[str, Any]]) -> Topology:
+    """The topology with these parts, too."""
+    for part in parts:
+        topology = topology.with_part(**part)
+    return topology
+
+
+@given(TOPOLOGIES, TUNING, st.lists(REPLACED, max_size=3), st.lists(PARTS, max_size=2))
 def test_a_topology_prints_as_code_and_survives_json(
-    topology: Topology, tuning: dict[str, float], replaced: list[tuple[str, str]]
+    topology: Topology,
+    tuning: dict[str, float],
+    replaced: list[tuple[str, str]],
+    parts: list[dict[str, Any]],
 ) -> None:
-    topology = topology.tuned(**tuning)
+    topology = with_parts(topology.tuned(**tuning), parts)
     for component, factory in replaced:
         topology = topology.replace(component, factory)
     assert eval(repr(topology)) == topology

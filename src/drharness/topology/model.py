@@ -12,13 +12,23 @@ from typing import Any
 from drharness.errors import UsageError
 from drharness.kernel import validate
 from drharness.topology import addresses, naming
+from drharness.topology.parts import Part, part
 from drharness.topology.profile import PROFILES, TUNABLE, Profile
 
 REPLICATION = ("sync", "async")
 RETURN_FENCES = ("boot-deny", "none")
+RESOLVERS = ("ours", "dnsmasq", "unbound", "nscd")
 MOST_PAIRS = 8
 # What guide() takes.
-ARGUMENTS = ("replication", "timing", "ttl", "return_fence", "application_pairs", "regions")
+ARGUMENTS = (
+    "replication",
+    "timing",
+    "ttl",
+    "return_fence",
+    "application_pairs",
+    "regions",
+    "resolver",
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,8 @@ class Topology:
     :ivar regions: their names; the first is active at the start
     :ivar tuning: constants of the timing profile that differ from it, by name
     :ivar replaced: factories by the component's id or kind
+    :ivar parts: programs of other makers, in containers
+    :ivar contexts: Docker contexts by region; those that are not named are in the one in use
     """
 
     replication: str = "sync"
@@ -79,8 +91,11 @@ class Topology:
     return_fence: str = "boot-deny"
     application_pairs: int = 1
     regions: tuple[str, ...] = naming.USUAL
+    resolver: str = "ours"
     tuning: tuple[tuple[str, float], ...] = field(default=())
     replaced: tuple[tuple[str, str], ...] = field(default=())
+    parts: tuple[Part, ...] = field(default=())
+    contexts: tuple[tuple[str, str], ...] = field(default=())
 
     @classmethod
     def guide(
@@ -92,6 +107,7 @@ class Topology:
         return_fence: str = "boot-deny",
         application_pairs: int = 1,
         regions: int | Sequence[str] = 2,
+        resolver: str = "ours",
     ) -> Topology:
         """The guide's architecture: two regions, or more.
 
@@ -103,6 +119,7 @@ class Topology:
         :param application_pairs: pairs of Application VMs in each region, 1 to 8
         :param regions: 2 to 5, or the names of as many; VMs are called after them, the first is
             active at the start, every other is a standby
+        :param resolver: what caches names on Application VMs, one of :data:`RESOLVERS`
         :raises UsageError: names the argument, the value and what was expected
         """
         validate.choice("timing", timing, PROFILES)
@@ -118,6 +135,7 @@ class Topology:
             return_fence=validate.choice("return_fence", return_fence, RETURN_FENCES),
             application_pairs=pairs,
             regions=naming.regions_of(regions),
+            resolver=validate.choice("resolver", resolver, RESOLVERS),
         )
 
     @classmethod
@@ -145,9 +163,13 @@ class Topology:
             code += f", application_pairs={self.application_pairs!r}"
         if self.regions != naming.USUAL:
             code += f", regions={self.regions!r}"
+        if self.resolver != "ours":
+            code += f", resolver={self.resolver!r}"
         tuned = ", ".join(f"{name}={value!r}" for name, value in self.tuning)
         code += f").tuned({tuned})" if tuned else ")"
-        return code + "".join(f".replace({c!r}, {f!r})" for c, f in self.replaced)
+        code += "".join(f".replace({c!r}, {f!r})" for c, f in self.replaced)
+        code += "".join(f".with_part({_arguments(one)})" for one in self.parts)
+        return code + (f".on_contexts({dict(self.contexts)!r})" if self.contexts else "")
 
     def changed(self, **arguments: Any) -> Topology:
         """The same topology with other arguments of :meth:`guide`.
@@ -164,7 +186,8 @@ class Topology:
         made = type(self).guide(**given).tuned(**dict(self.tuning))
         for component, factory in self.replaced:
             made = made.replace(component, factory)
-        return made
+        kept = tuple((r, context) for r, context in self.contexts if r in made.regions)
+        return dataclasses.replace(made, parts=self.parts, contexts=kept)
 
     def tuned(self, **constants: float) -> Topology:
         """The same topology with other constants of its timing profile (see :class:`Profile`).
@@ -194,6 +217,32 @@ class Topology:
         check_factory("factory", factory)
         others = tuple(r for r in self.replaced if r[0] != component)
         return dataclasses.replace(self, replaced=(*others, (component, factory)))
+
+    def with_part(self, name: str, **options: Any) -> Topology:
+        """The same topology with a program of another maker on VMs (see :func:`parts.part`).
+
+        It takes the place of a part with the same name.
+
+        :raises UsageError: names the argument, the value and what was expected
+        """
+        others = tuple(one for one in self.parts if one.name != name)
+        return dataclasses.replace(self, parts=(*others, part(name, **options)))
+
+    def on_contexts(self, contexts: Mapping[str, str]) -> Topology:
+        """The same topology with regions on Docker daemons of their own, joined in a Swarm.
+
+        :param contexts: region to Docker context; the first region's has to manage the Swarm
+        :raises UsageError: no such region, or not a context's name
+        """
+        for region, context in contexts.items():
+            validate.choice("region", region, self.regions)
+            if not isinstance(context, str) or not context:
+                raise UsageError(f"contexts: {region}: expected a context's name, got {context!r}.")
+        return dataclasses.replace(self, contexts=tuple(contexts.items()))
+
+    def parts_on(self, vm: Vm) -> tuple[Part, ...]:
+        """The parts on a VM."""
+        return tuple(one for one in self.parts if one.on == vm.role)
 
     def factory_of(self, component: Component, default: str) -> str:
         """The factory that runs ``component``: replaced by id, else by kind, else the default."""
@@ -289,10 +338,27 @@ class Topology:
             validate.choice("topology key", key, known)
         given = dict(values)
         replaced, tuning = given.pop("replaced", ()), given.pop("tuning", ())
+        parts: Any = given.pop("parts", ())
+        contexts: Any = given.pop("contexts", ())
         made = cls.guide(**given).tuned(**dict(tuning))  # type: ignore[arg-type, call-overload]
         for component, factory in replaced:  # type: ignore[attr-defined]
             made = made.replace(component, factory)
-        return made
+        for values_of in parts:
+            known_part = dict(values_of)
+            known_part["files"] = dict(known_part.get("files", ()))
+            made = made.with_part(**known_part)
+        return made.on_contexts(dict(contexts))
+
+
+def _arguments(one: Part) -> str:
+    """Of :meth:`Topology.with_part`, as Python code."""
+    given = [f"{one.name!r}"]
+    for spec in dataclasses.fields(one)[1:]:
+        value = getattr(one, spec.name)
+        if value or spec.default is dataclasses.MISSING:
+            shown = {"files": dict, "command": list}.get(spec.name, lambda same: same)(value)
+            given.append(f"{spec.name}={shown!r}")
+    return ", ".join(given)
 
 
 def check_factory(name: str, value: object) -> None:

@@ -1,4 +1,6 @@
-"""Topologies as TOML files: the arguments of ``guide`` as keys, ``[profile]`` and ``[replace]``.
+"""Topologies as TOML files: the arguments of ``guide`` as keys, and four tables.
+
+``[profile]``, ``[replace]`` and ``[contexts]`` have values, ``[part]`` a table for each part.
 
 An error begins with the file, then the table and the key it is about.
 """
@@ -15,9 +17,10 @@ from typing import Any
 
 from drharness.errors import UsageError
 from drharness.topology.model import ARGUMENTS, Topology, check_factory
+from drharness.topology.parts import KEYS
 from drharness.topology.profile import TUNABLE
 
-_TABLES = ("profile", "replace")
+_TABLES = ("profile", "replace", "part", "contexts")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -54,7 +57,22 @@ def loads(text: str, name: str) -> Topology:
         _check_key(place, key, known)
         check_factory(place, value)
         made = made.replace(key, value)
-    return made
+    for key, value in tables["part"].items():
+        made = _with_part(made, name, key, value)
+    for key in tables["contexts"]:
+        _check_key(f"{name}: [contexts] {key}", key, made.regions)
+    return _named(f"{name}: [contexts] ", lambda: made.on_contexts(tables["contexts"]))
+
+
+def _with_part(topology: Topology, name: str, part: str, value: object) -> Topology:
+    place = f"{name}: [part.{part}] "
+    options = _table(name, f"part.{part}", value)
+    for key in options:
+        _check_key(f"{place}{key}", key, KEYS)
+    for key in ("on", "image"):
+        if key not in options:
+            raise UsageError(f"{place}{key}: missing; every part needs it.")
+    return _named(place, lambda: topology.with_part(part, **options))
 
 
 def _table(name: str, table: str, value: object) -> Mapping[str, Any]:
@@ -89,9 +107,17 @@ def dump(topology: Topology) -> str:
     lines = [f"{name} = {_value(getattr(topology, name))}" for name in ARGUMENTS]
     tables: Mapping[str, Iterable[tuple[str, object]]]
     tables = {"profile": topology.tuning, "replace": topology.replaced}
+    tables |= {"contexts": topology.contexts}
     for table, values in tables.items():
         if values:
             lines += ["", f"[{table}]", *(f"{_key(key)} = {_value(v)}" for key, v in values)]
+    for one in topology.parts:
+        lines += ["", f"[part.{one.name}]"]
+        plain = {key: getattr(one, key) for key in KEYS if key != "files"}
+        lines += [f"{key} = {_value(value)}" for key, value in plain.items() if value]
+        if one.files:
+            lines += ["", f"[part.{one.name}.files]"]
+            lines += [f"{_key(path)} = {_value(text)}" for path, text in one.files]
     return "\n".join([*lines, ""])
 
 

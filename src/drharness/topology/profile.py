@@ -26,6 +26,11 @@ class Profile:
     :ivar reads_per_write: reads beside each write
     :ivar op_deadline: a client gives an operation up after this long: its outcome is unknown
     :ivar min_acked: acknowledged writes that must precede a fault
+    :ivar name_cache: components keep a name's address themselves, whatever its TTL and whoever
+        flushes: as a JVM does, whose ``networkaddress.cache.ttl`` it is. 0: not at all, -1: until
+        the component is started again
+    :ivar name_cache_negative: the same of a look-up that failed, in whatever way
+        (``networkaddress.cache.negative.ttl``)
     """
 
     name: str
@@ -43,6 +48,8 @@ class Profile:
     reads_per_write: int
     op_deadline: float
     min_acked: int
+    name_cache: int = 0
+    name_cache_negative: int = 0
 
     @property
     def patience(self) -> float:
@@ -102,4 +109,6 @@ TUNABLE: Mapping[str, tuple[float, float]] = {
     "reads_per_write": (0, 1000),
     "op_deadline": _S,
     "min_acked": (0, 10000),
+    "name_cache": (-1, 86400),
+    "name_cache_negative": (-1, 86400),
 }
