@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import sys
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from drharness.deployment.engines import engine_named, require
-from drharness.engines.protocol import Machine, Machines, Site
+from drharness.engines.docker import daemon
+from drharness.engines.docker.machines import DockerMachines
+from drharness.engines.protocol import Engine, Machine, Machines, Site
 from drharness.kernel.waiting import wait_until
 from drharness.topology import Topology
+from fixtures import leaks
 
-ENGINES = ("local",)
+ENGINES = ("local", "docker")
 SERVER, ADDRESS = "region1-application-p", "10.81.2.11"
 
 ECHO = """
@@ -51,12 +55,16 @@ def site(evidence: Path, files: dict[str, dict[str, str]] | None = None) -> Site
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def machines(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Machines]:
-    """Running machines without services."""
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """One that this host can run."""
     engine = engine_named(request.param)
     require(engine)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def machines(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """Running machines without services."""
     started = engine.start(site(tmp_path_factory.mktemp("site")))
     yield started
     started.down()
@@ -84,6 +92,19 @@ except OSError:
 @pytest.fixture(scope="module")
 def echo(machines: Machines) -> Iterator[Machines]:
     """Machines with an echo server in region 1."""
-    serve_echo(machines.machine(SERVER), sys.executable)
+    serve_echo(machines.machine(SERVER), "python3")
     yield machines
     machines.machine(SERVER).submit("stop", timeout=5.0, name="echo").result(5)
+
+
+def kill_in_router(machines: Machines, name: str) -> None:
+    """Kill the process of that name which works for the line between the regions."""
+    if not isinstance(machines, DockerMachines):
+        os.kill(leaks.first_of(name, os.getpid()), signal.SIGKILL)
+        return
+    client = daemon.reach()
+    ours = [client.containers.get(c.id) for c in daemon.found(client, machines.run)["containers"]]
+    routers = [c for c in ours if c.attrs["Config"]["Hostname"] == "router"]
+    status, said = routers[0].exec_run(["pkill", "-KILL", "-x", name])
+    client.close()
+    assert (len(routers), status) == (1, 0), said

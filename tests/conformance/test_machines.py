@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from typing import Any
 
 import pytest
@@ -167,7 +166,7 @@ def test_calls_in_one_vm_do_not_wait_for_each_other(machines: Machines) -> None:
 
 def test_a_service_that_ends_is_started_again(machines: Machines) -> None:
     vm = machines.machine("region1-application-p")
-    argv = [sys.executable, "-c", "import signal; signal.pause()"]
+    argv = ["python3", "-c", "import signal; signal.pause()"]
     fields = {"name": "pauser", "program": argv, "restart_s": 0.05}
     first = vm.submit("start", timeout=5.0, **fields).result(5)
     vm.submit("signal", timeout=5.0, pid=first, signal=signal.SIGKILL).result(5)
@@ -205,9 +204,7 @@ def test_a_frozen_vm_answers_in_its_kernel_only(machines: Machines) -> None:
     counting = (
         "import time\nn = 0\nwhile True:\n    n += 1\n    open('/run/n', 'w').write(str(n))\n"
     )
-    vm.submit("start", timeout=5.0, name="count", program=[sys.executable, "-c", counting]).result(
-        5
-    )
+    vm.submit("start", timeout=5.0, name="count", program=["python3", "-c", counting]).result(5)
     wait_until(lambda: vm.run(["cat", "/run/n"], check=False).stdout, "counting", timeout=5.0)
     machines.freeze(vm.id)
     frozen = vm.run(["cat", "/run/n"]).stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,7 +16,7 @@ CLIENT, CLIENT_ADDRESS = "region2-application-p", "10.82.2.11"
 
 def call(machines: Machines, client: str = CLIENT) -> str:
     """The address the server sees when the client connects anew; empty if it cannot."""
-    argv = [sys.executable, "-c", PROBE, ADDRESS]
+    argv = ["python3", "-c", PROBE, ADDRESS]
     return machines.machine(client).run(argv, check=False).stdout.strip()
 
 
@@ -25,7 +24,7 @@ def hold(machines: Machines, client: str = CLIENT) -> Future[Any]:
     """Open a connection that is used only after :func:`use`."""
     vm = machines.machine(client)
     vm.run(["rm", "-f", "/run/talk.ready", "/run/talk.go"])
-    argv = [sys.executable, "-c", TALK, ADDRESS]
+    argv = ["python3", "-c", TALK, ADDRESS]
     future = vm.submit("run", timeout=20.0, argv=argv, env={}, user="", input="")
     wait_until(
         lambda: vm.run(["test", "-e", "/run/talk.ready"], check=False).ok,
@@ -77,13 +76,13 @@ def test_a_one_way_cut_lets_the_other_way_through(echo: Machines) -> None:
     send = f"import socket; socket.socket(type=2).sendto(b'through', ('{ADDRESS}', 7778))"
     cut = RegionCut("region1", "region2")
     server = echo.machine(SERVER)
-    argv = [sys.executable, "-c", listen]
+    argv = ["python3", "-c", listen]
     heard = server.submit("run", timeout=10.0, argv=argv, env={}, user="", input="")
     wait_until(
         lambda: server.run(["test", "-e", "/run/listening"], check=False).ok, "it", timeout=5.0
     )
     echo.cut(cut)
-    echo.machine(CLIENT).run([sys.executable, "-c", send])
+    echo.machine(CLIENT).run(["python3", "-c", send])
     assert heard.result(10)["stdout"].strip() == "through"
     assert call(echo) == ""
     echo.heal(cut)
@@ -98,8 +97,8 @@ def test_a_cut_between_regions_leaves_a_region_whole(echo: Machines) -> None:
 
 def test_power_off_lets_no_goodbye_escape(machines: Machines) -> None:
     server = machines.machine("region1-application-b")
-    serve_echo(server, sys.executable)
-    talk = [sys.executable, "-c", TALK.replace("1.0", "0.7"), "10.81.2.12"]
+    serve_echo(server, "python3")
+    talk = ["python3", "-c", TALK.replace("1.0", "0.7"), "10.81.2.12"]
     client = machines.machine(CLIENT)
     client.run(["rm", "-f", "/run/talk.ready", "/run/talk.go"])
     held = client.submit("run", timeout=20.0, argv=talk, env={}, user="", input="")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -19,8 +16,7 @@ from drharness.engines.protocol import (
     Shape,
 )
 from drharness.kernel.waiting import wait_until
-from fixtures import leaks
-from tests.conformance.conftest import ADDRESS
+from tests.conformance.conftest import ADDRESS, kill_in_router
 
 CLIENT, NEIGHBOUR = "region2-application-p", "region1-application-b"
 MEASURE = "drharness.engines.agent.measure"
@@ -81,7 +77,7 @@ def test_a_delay_is_one_way_and_for_nobody_else(machines: Machines) -> None:
 
 def test_a_delay_slows_open_connections(echo: Machines) -> None:
     client, delay = echo.machine(CLIENT), RegionDelay("region1", "region2", 0.04)
-    argv = [sys.executable, "-c", TRIPS, ADDRESS]
+    argv = ["python3", "-c", TRIPS, ADDRESS]
     future = client.submit("run", timeout=20.0, argv=argv, env={}, user="", input="")
     wait_until(
         lambda: client.run(["test", "-e", "/run/trips.ready"], check=False).ok, "it", timeout=5.0
@@ -153,7 +149,7 @@ def test_a_shape_that_ends_by_itself_is_told(machines: Machines) -> None:
     delay = RegionDelay("region1", "region2", 0.02)
     machines.shape(delay)
     label = "delay region1 -> region2"
-    os.kill(leaks.first_of("drh-delay-18", os.getpid()), signal.SIGKILL)
+    kill_in_router(machines, "drh-delay-18")
     wait_until(lambda: label in machines.lost, "the loss told", timeout=5.0)
     assert machines.lost[label] == "ended with status -9"
     assert trip(machines) < 20

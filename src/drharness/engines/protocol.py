@@ -23,6 +23,7 @@ class Site:
     :ivar files: VM id to absolute path to text, put on its disk before its first boot
     :ivar keep: directories of the host that programs in VMs need (virtual environment, templates)
     :ivar hold: VMs that stay powered off at first
+    :ivar soon: those of them that get power right after the start: they can be made ready for it
     """
 
     topology: Topology
@@ -31,6 +32,7 @@ class Site:
     keep: Sequence[str]
     seed: str
     hold: Sequence[str] = ()
+    soon: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,9 @@ class Machines(Protocol):
 
         What is on the disk stays. Of a VM that is powered off too.
         """
+
+    def collect(self) -> None:
+        """What the VMs have written until now is in the evidence when this returns."""
 
     def power(self, name: str) -> ProbeStep:
         """Whether this host has a power that not every deployment needs (see ``POWER_OF``)."""

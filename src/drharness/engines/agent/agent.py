@@ -3,8 +3,8 @@
 Operations (all answer): ``boot`` {hold}, ``run``, ``call``, ``start`` {name}, ``stop`` {name,
 signal}, ``signal`` {pid, signal}, ``freeze``, ``thaw``, ``processes``, ``kept``, ``states``,
 ``cut`` {on}, ``filter`` {name, source, port, how, answers}, ``unfilter`` {name}, ``attach`` (with
-descriptors). Components ask over a channel of their own: ``spawn`` {name, factory, argv}; they are
-told ``exit``.
+descriptors). Components ask over a channel of their own: ``spawn`` {name, factory, argv}, ``part``
+{name}; they are told ``exit``.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Agent(Init):
         StallWatch(identity.vm, self.after).start()
         self._spawned: dict[str, Process] = {}
         self._parents: dict[str, Channel] = {}
+        self._parts: dict[Channel, list[Process]] = {}
         self.services = Services(self, self.environment, become, self._start_component)
         self.operations = self._handlers()
 
@@ -92,6 +93,7 @@ class Agent(Init):
             "filter": self._filter,
             "unfilter": lambda r: r.reply(self._filters.remove(r["name"])),
             "spawn": self._spawn,
+            "part": self._part,
         }
 
     def _boot(self, request: Request) -> None:
@@ -143,7 +145,7 @@ class Agent(Init):
     ) -> Process:
         ours, theirs = channel.pair()
         link = Channel(ours)
-        self.serve(link, lambda: None)
+        self.serve(link, lambda: self._end_parts(link))
         log = open_log(f"{LOG_DIR}/{name}.log")
 
         def body() -> int:
@@ -183,3 +185,23 @@ class Agent(Init):
             name, request["factory"], request["argv"], ended
         )
         request.reply(self._spawned[name].pid)
+
+    def _part(self, request: Request) -> None:
+        """Start a part that waits for a component; it ends with the asking one."""
+        asker, mine = request.channel, self._parts.setdefault(request.channel, [])
+
+        def ended(status: int) -> None:
+            if child in mine:
+                mine.remove(child)
+                asker.send({"event": "exit", "pid": child.pid, "status": status})
+
+        child = self.services.start_part(request["name"], ended)
+        mine.append(child)
+        request.reply(child.pid)
+
+    def _end_parts(self, asker: Channel) -> None:
+        """A component has ended: so do the parts that it has started."""
+        mine = self._parts.pop(asker, [])
+        for child in tuple(mine):
+            mine.remove(child)
+            os.kill(child.pid, signal.SIGKILL)

@@ -14,8 +14,7 @@ import msgspec
 
 from drharness.components.environment import Disk, Environment
 from drharness.components.store import Store
-from drharness.dbms.store import PgStore
-from drharness.dns import stub
+from drharness.dns import runtime, stub
 from drharness.engines.agent.channel import Channel, ChannelClosed, Message
 from drharness.history.steady import Steady
 from drharness.kernel import clock, rng
@@ -126,6 +125,11 @@ class AgentEnvironment:
         self.profile: Profile = msgspec.convert(identity.profile, Profile)
         self.rng: random.Random = rng.stream(identity.seed, self.component)
         self.disk: Disk = FileDisk()
+        self._names = runtime.Names(
+            lambda name: stub.resolve(name, rng=self.rng),
+            keep=self.profile.name_cache,
+            keep_failure=self.profile.name_cache_negative,
+        )
         self._link = AgentLink(channel)
         os.makedirs(EVENT_DIR, exist_ok=True)
         self._events = os.open(
@@ -154,15 +158,21 @@ class AgentEnvironment:
 
     async def resolve(self, name: str) -> list[str]:
         """IPv4 addresses of a name: the VM's hosts file first, then its name servers."""
-        return await stub.resolve(name, rng=self.rng)
+        return await self._names.resolve(name)
 
     async def spawn(self, name: str, factory: str, argv: Sequence[str]) -> AgentChild:
         """Start another component of this VM."""
         pid = await self._link.ask("spawn", name=name, factory=factory, argv=list(argv))
         return AgentChild(self._link, pid)
 
+    async def start_part(self, name: str) -> AgentChild:
+        """Start a part of this VM, which ends with this component."""
+        return AgentChild(self._link, await self._link.ask("part", name=name))
+
     def open_store(self, settings: Mapping[str, str]) -> Store:
         """A session to the Configuration Database over psycopg."""
+        from drharness.dbms.store import PgStore  # most components never need what it imports
+
         return PgStore(settings, application_name=self.component)
 
 

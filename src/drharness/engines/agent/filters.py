@@ -29,6 +29,7 @@ _DROP, _ACCEPT = 0, 1
 _EQUAL, _OTHER = 0, 1
 _NETWORK, _TRANSPORT = 1, 2  # header that an offset counts from
 _TCP, _ICMP = 6, 1
+_META_IIF = 4
 _UNREACHABLE = b"\3"  # ICMP type, and the code of "port unreachable"
 _RST = b"\4"
 
@@ -118,13 +119,25 @@ class Filters:
         :param answers: ``port`` is the sender's: only what it answers to us
         :raises OSError: there is such a filter already, or the kernel cannot do it
         """
+        self._install(name, list(_rules(source, port, how, answers=answers)))
+
+    def deafen(self, name: str, interface: int) -> None:
+        """Keep from this VM whatever comes through an interface, by its index.
+
+        :raises OSError: there is such a filter already, or the kernel cannot do it
+        """
+        meta = _expression("meta", _attribute(1, _REGISTER), _attribute(2, _META_IIF))
+        arriving = meta + _compare(struct.pack("=I", interface))
+        self._install(name, [arriving + _verdict(_DROP)])
+
+    def _install(self, name: str, rules: Sequence[bytes]) -> None:
         place = (_attribute(1, _LOCAL_IN), _attribute(2, _signed(_BEFORE_IPTABLES)))
         chain = _attribute(1, name) + _attribute(3, "input") + _nest(4, *place)
         requests = [
             (_NEW_TABLE, EXCLUSIVE, _attribute(1, name)),
             (_NEW_CHAIN, 0, chain + _attribute(7, "filter")),
         ]
-        for expressions in _rules(source, port, how, answers=answers):
+        for expressions in rules:
             rule = _attribute(1, name) + _attribute(2, "input") + _nest(4, expressions)
             requests.append((_NEW_RULE, APPEND, rule))
         self._batch(f"filter {name}", [(kind, CREATE | f, body) for kind, f, body in requests])

@@ -13,6 +13,7 @@ import msgspec
 from drharness.engines.agent import work
 from drharness.engines.agent.init import Init
 from drharness.engines.agent.process import Process, open_log
+from drharness.errors import UsageError
 
 BOOT_FILE = "/etc/drharness/boot.json"
 LOG_DIR = "/var/log/drharness"
@@ -25,7 +26,10 @@ class Service(msgspec.Struct, forbid_unknown_fields=True):
     :ivar call: ``"module:function"`` with ``kwargs``, likewise
     :ivar program: a command that stays; ``user`` as whom, ``env`` added to its environment
     :ivar component: ``"module:callable"``, a component's factory, with ``argv``
+    :ivar image: of ``program``: it runs in a container of that image, which gets the VM's ``files``
+        (paths) as they are then; an empty command is the image's own
     :ivar restart_s: start it again that long after it ended; None: leave it
+    :ivar waits: it is started when a component asks for it, not at boot
     """
 
     name: str
@@ -33,11 +37,14 @@ class Service(msgspec.Struct, forbid_unknown_fields=True):
     call: str | None = None
     kwargs: dict[str, Any] = {}
     program: list[str] | None = None
+    image: str | None = None
+    files: list[str] = []
     user: str | None = None
     env: dict[str, str] = {}
     component: str | None = None
     argv: list[str] = []
     restart_s: float | None = None
+    waits: bool = False
 
     @property
     def prepares(self) -> bool:
@@ -77,6 +84,8 @@ class Services:
         self._environment = environment
         self._become = become
         self._start_component = start_component
+        self.start_guest: Callable[[Service, Callable[[int], None]], Process] | None = None
+        self._waiting: dict[str, Service] = {}
         self.running: dict[str, Running] = {}
         self.listed: set[str] = set()  # what every boot starts; the rest was asked for and is gone
 
@@ -93,8 +102,9 @@ class Services:
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             done(f"{BOOT_FILE}: {error}")
             return
-        self.listed = {s.name for s in services}
-        self._next([s for s in services if s.prepares or not hold], done)
+        self._waiting = {s.name: s for s in services if s.waits}
+        self.listed = {s.name for s in services if not s.waits}
+        self._next([s for s in services if s.prepares or not (hold or s.waits)], done)
 
     def _next(self, services: list[Service], done: Callable[[str | None], None]) -> None:
         if not services:
@@ -136,6 +146,10 @@ class Services:
 
         if service.component is not None:
             child = self._start_component(service.name, service.component, service.argv, ended)
+        elif service.image is not None:
+            if self.start_guest is None:
+                raise UsageError(f"{service.name}: this engine has no containers.")
+            child = self.start_guest(service, ended)
         else:
 
             def body() -> int:
@@ -146,6 +160,17 @@ class Services:
         os.close(log)
         running = self.running[service.name] = Running(service, child)
         return child
+
+    def start_part(self, name: str, ended: Callable[[int], None]) -> Process:
+        """Start a part that waits for being asked for; it is not started again.
+
+        :raises LookupError: there is none of that name
+        """
+        service = self._waiting.get(name)
+        if service is None or self.start_guest is None:
+            known = ", ".join(self._waiting) or "none"
+            raise LookupError(f"no part {name!r} that waits for a component; known: {known}")
+        return self.start_guest(service, ended)
 
     def _restart(self, service: Service) -> None:
         if service.name not in self.running:

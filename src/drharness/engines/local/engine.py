@@ -16,22 +16,13 @@ from typing import Any
 
 from drharness.engines.agent import channel
 from drharness.engines.agent.channel import Channel, Message
-from drharness.engines.client import AgentMachine, Dispatcher, Link, result
+from drharness.engines.client import Link, result
 from drharness.engines.local import doctor, launching, remains
 from drharness.engines.local.machine import MachineSpec
 from drharness.engines.local.outer import Network, OuterSpec
-from drharness.engines.protocol import (
-    Cut,
-    Holds,
-    PacketCut,
-    ProbeStep,
-    RegionCut,
-    RegionDelay,
-    RegionLoss,
-    Shape,
-    Site,
-)
-from drharness.errors import DrHarnessError, EngineLost, StartupFailed
+from drharness.engines.machines import AgentMachines
+from drharness.engines.protocol import Holds, ProbeStep, Site
+from drharness.errors import EngineLost, StartupFailed
 from drharness.kernel.waiting import scaled
 from drharness.topology import Topology, addresses
 
@@ -70,15 +61,13 @@ def _host_directories() -> list[str]:
     return [*paths, str(Path(__file__).parents[3])]
 
 
-class LocalMachines:
+class LocalMachines(AgentMachines):
     """The machines of one deployment (see ``protocol.Machines``)."""
 
+    boot_s = _START_S
+
     def __init__(self, site: Site) -> None:
-        self._site = site
-        self._dispatcher = Dispatcher()
-        self._machines = {vm.id: AgentMachine(vm.id) for vm in site.topology.vms}
-        self.lost: dict[str, str] = {}
-        self._booting: dict[str, Future[None]] = {}
+        super().__init__(site)
         self._up: Future[None] = Future()
         ours, self._theirs = channel.pair()
         self._outer = Link("the outer namespace", Channel(ours), self._event)
@@ -153,27 +142,6 @@ class LocalMachines:
         text = self._log.read_text(errors="replace").strip()
         return f"{text[-2000:]}\n  run `drharness doctor` to see what this host lacks"
 
-    def machine(self, vm: str) -> AgentMachine:
-        """The VM of that id."""
-        self._site.topology.vm(vm)
-        return self._machines[vm]
-
-    def power_on(self, *vms: str, hold: bool = False) -> None:
-        """Boot; with ``hold`` prepare the VM (firewall) but start no service.
-
-        A VM that is on already (it was held) only gets its services started.
-        """
-        off = [vm for vm in vms if not self._machines[vm].is_on]
-        try:
-            self._start_agents(off)
-        except BaseException:
-            with contextlib.suppress(DrHarnessError):  # the first error is the one to tell
-                self.power_off(*off)
-            raise
-        boots = [(vm, self._machines[vm].submit("boot", timeout=_START_S, hold=hold)) for vm in vms]
-        for vm, booted in boots:
-            result(booted, f"boot of {vm}", _START_S)
-
     def _start_agents(self, vms: Sequence[str]) -> None:
         """Have VMs made, and wait until their agents are there."""
         links: list[tuple[str, Link]] = []
@@ -193,88 +161,17 @@ class LocalMachines:
             result(answer, f"power off {vm}", _START_S)
             self._machines[vm].detach()
 
-    def freeze(self, *vms: str) -> None:
-        """Stop every process in the VMs; their kernels still answer."""
-        self._each(vms, "freeze")
+    def _line(self, number: int) -> Link:
+        return self._outer
 
-    def thaw(self, *vms: str) -> None:
-        """Let them go on."""
-        self._each(vms, "thaw")
+    def _leg(self, number: int) -> dict[str, Any]:
+        return {"bridge": f"br-{number}"}
 
-    def _each(self, vms: Sequence[str], op: str) -> None:
-        answers = [(vm, self._machines[vm].submit(op, timeout=5.0)) for vm in vms]
-        for vm, answer in answers:
-            result(answer, f"{op} {vm}", 5.0)
+    def _cable(self, vm: str, op: str, **fields: Any) -> Future[Any]:
+        return self._outer.submit(op, vm=vm, **fields)
 
-    def cut(self, cut: Cut) -> None:
-        """Apply a cut; established connections are cut too, and nobody is told."""
-        self._set_cut(cut, on=True)
-
-    def heal(self, cut: Cut) -> None:
-        """Undo that cut and only that."""
-        self._set_cut(cut, on=False)
-
-    def _set_cut(self, cut: Cut, *, on: bool) -> None:
-        waiting: list[Future[Any]] = []
-        if isinstance(cut, PacketCut):
-            waiting.append(self._filter(cut, on=on))
-        elif isinstance(cut, RegionCut):
-            source, target = (
-                addresses.network(self._site.topology.number(r)) for r in (cut.source, cut.target)
-            )
-            waiting.append(self._outer.submit("between", source=source, target=target, on=on))
-        elif cut.direction == "both":
-            waiting.append(self._outer.submit("cable", vm=cut.vm, up=not on))
-        elif cut.direction == "in":
-            waiting.append(self._outer.submit("into", vm=cut.vm, on=on))
-        else:
-            waiting.append(self._machines[cut.vm].submit("cut", timeout=5.0, on=on))
-        for future in waiting:
-            result(future, f"{cut}", 5.0)
-
-    def _filter(self, cut: PacketCut, *, on: bool) -> Future[Any]:
-        kind = "-answers" if cut.answers else ""
-        name = f"drharness-{cut.source}-{cut.port}-{cut.how}{kind}"
-        target = self._machines[cut.target]
-        if not on:
-            return target.submit("unfilter", timeout=5.0, name=name)
-        fields = {"port": cut.port, "how": cut.how, "answers": cut.answers}
-        source = self._site.topology.vm(cut.source).address
-        return target.submit("filter", timeout=5.0, name=name, source=source, **fields)
-
-    def shape(self, shape: Shape) -> None:
-        """Delay, lose or limit what goes between regions, over established connections too."""
-        self._set_shape(shape, on=True)
-
-    def unshape(self, shape: Shape) -> None:
-        """Undo that shape and only that."""
-        self._set_shape(shape, on=False)
-
-    def _set_shape(self, shape: Shape, *, on: bool) -> None:
-        source, target = (self._site.topology.number(r) for r in (shape.source, shape.target))
-        if isinstance(shape, RegionDelay):
-            kind, value = "delay", shape.seconds
-        elif isinstance(shape, RegionLoss):
-            kind, value = "loss", shape.share
-        else:
-            kind, value = "rate", shape.bits_per_s
-        answer = self._outer.submit(
-            "shape",
-            label=f"{kind} {shape.source} -> {shape.target}",
-            kind=kind,
-            source=addresses.network(source),
-            target=addresses.network(target),
-            bridge=f"br-{target}",
-            number=16 * source + target,
-            value=value,
-            on=on,
-        )
-        result(answer, f"{shape}", 5.0)
-
-    def limit_disk(self, vm: str, free: int | None) -> None:
-        """Leave a VM's disk that many free bytes; None: all of its size."""
-        answer = self._outer.submit("limit_disk", vm=self._site.topology.vm(vm).id, free=free)
-        result(answer, f"disk of {vm}", 5.0)
+    def collect(self) -> None:
+        """Nothing to do: the VMs write into the evidence themselves."""
 
     def power(self, name: str) -> ProbeStep:
         """Whether this host has a power that not every deployment needs."""

@@ -7,6 +7,7 @@ are symlinks into /run/host/etc, so that programs find what they expect and edit
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,9 @@ from drharness.engines.local import netlink, syscalls
 from drharness.engines.local.netlink import Netlink
 
 POSTGRES_UID = 26
+DISK_SIZE = 1 << 30  # bytes, of each VM; memory is used only for what is written
+_ATTEMPTS = 10
+_QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV
 _HOST_ETC = "/run/host/etc"
 _VAR = ("cache", "lib", "log", "spool", "tmp", "opt", "local")
 _SUDO = """#!/bin/sh
@@ -94,9 +98,44 @@ def build_disk(disk: str, spec: MachineSpec, hosts: str, nameserver: str) -> Non
             os.symlink(f"{_HOST_ETC}/{name}", f"{disk}/etc/{name}")
     for path, text in {**{f"/etc/{n}": t for n, t in own.items()}, **spec.files}.items():
         target = disk + path
-        os.makedirs(os.path.dirname(target), exist_ok=True)
+        _own(disk, os.path.dirname(path))
+        with contextlib.suppress(FileNotFoundError):  # of the host, by a link
+            os.unlink(target)
         with open(target, "w") as handle:
             handle.write(text)
+
+
+def _own(disk: str, directory: str) -> None:
+    """Make a directory of a disk, its parents too; what links to the host's gets its entries."""
+    if os.path.isdir(disk + directory) and not os.path.islink(disk + directory):
+        return
+    _own(disk, os.path.dirname(directory))
+    entries: list[str] = []
+    if os.path.islink(disk + directory):
+        entries = os.listdir(directory)
+        os.unlink(disk + directory)
+    os.mkdir(disk + directory)
+    for name in entries:
+        os.symlink(f"/run/host{directory}/{name}", f"{disk}{directory}/{name}")
+
+
+def limit_disk(disk: str, free: int | None) -> None:
+    """Leave a disk that many free bytes, rounded up to pages; None: all of its size."""
+    for attempt in reversed(range(_ATTEMPTS)):
+        size = DISK_SIZE if free is None else _used(disk, free)
+        try:
+            syscalls.mount("tmpfs", disk, "tmpfs", syscalls.MS_REMOUNT | _QUIET, f"size={size}")
+            break
+        except OSError as error:
+            if error.errno != errno.EINVAL or not attempt:  # more was written meanwhile
+                raise
+
+
+def _used(disk: str, free: int) -> int:
+    """Bytes that a file system has in use and ``free`` more, in whole pages."""
+    now = os.statvfs(disk)
+    pages = now.f_blocks - now.f_bfree - (-free // now.f_frsize)
+    return min(pages * now.f_frsize, DISK_SIZE)
 
 
 def _cable(spec: MachineSpec, bridge: int, outer: Netlink) -> Netlink:
@@ -136,16 +175,19 @@ def _bind_fd(fd: int, target: str) -> None:
     syscalls.mount(f"/proc/self/fd/{fd}", target, None, syscalls.MS_BIND | syscalls.MS_REC)
 
 
-def _mount_file_systems(place: Place) -> None:
+def _mount_kernel_views() -> None:
+    flags = _QUIET | syscalls.MS_NOEXEC
+    syscalls.mount("proc", "/proc", "proc", flags)
+    syscalls.mount("sysfs", "/sys", "sysfs", flags)
+
+
+def mount_file_systems(place: Place) -> None:
     """Cover the host's changeable directories by the VM's own; see the module's docstring."""
     held = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in place.keep]
     held.append(("/var/log/drharness", os.open(place.logs, os.O_PATH | os.O_CLOEXEC)))
     disk = [(f"/{top}", os.open(f"{place.disk}/{top}", os.O_PATH)) for top in ("etc", "var")]
-    quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV
-    syscalls.mount("proc", "/proc", "proc", quiet | syscalls.MS_NOEXEC)
-    syscalls.mount("sysfs", "/sys", "sysfs", quiet | syscalls.MS_NOEXEC)
     for path, mode in (("/run", "755"), ("/tmp", "1777"), ("/dev/shm", "1777")):
-        syscalls.mount("tmpfs", path, "tmpfs", quiet, f"size=64m,mode={mode}")
+        syscalls.mount("tmpfs", path, "tmpfs", _QUIET, f"size=64m,mode={mode}")
     os.makedirs(_HOST_ETC)
     # Before /etc is covered: a recursive bind also takes along what is mounted on its source.
     syscalls.mount("/etc", _HOST_ETC, None, syscalls.MS_BIND | syscalls.MS_REC)
@@ -155,7 +197,8 @@ def _mount_file_systems(place: Place) -> None:
         os.close(fd)
 
 
-def _tools() -> None:
+def make_tools() -> None:
+    """Programs of the guide's VMs that the host need not have, and a place for sockets."""
     os.makedirs(TOOLS)
     with open(f"{TOOLS}/sudo", "w") as handle:
         handle.write(_SUDO)
@@ -177,9 +220,10 @@ def run_machine(spec: MachineSpec, bridge: int, place: Place, control: Channel) 
         syscalls.unshare(syscalls.NEWNET | syscalls.NEWNS | syscalls.NEWUTS | syscalls.NEWIPC)
         own = _cable(spec, bridge, outer)
     os.makedirs(place.logs, exist_ok=True)
-    _mount_file_systems(place)
+    _mount_kernel_views()
+    mount_file_systems(place)
     tune_network("eth0")
-    _tools()
+    make_tools()
     syscalls.set_hostname(spec.id)
     syscalls.set_name("drh-" + cable_of(spec)[2:])
     os.chdir("/")

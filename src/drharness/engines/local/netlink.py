@@ -96,6 +96,10 @@ class Netlink:
         """Bring an interface up or down."""
         self._add(f"link {index} up={up}", _NEWLINK, _link(index, up=up))
 
+    def set_mac(self, index: int, mac: bytes) -> None:
+        """The hardware address of an interface."""
+        self._add(f"mac of {index}", _NEWLINK, _link(index) + attribute(_IFLA_ADDRESS, mac))
+
     def add_bridge(self, name: str, mac: bytes) -> None:
         """A bridge, up. Without a MAC of its own it would take the lowest of its ports', and so
         change whenever a VM is powered on: its neighbours would talk to nobody for seconds."""

@@ -24,8 +24,6 @@ from drharness.engines.local.machine import MachineSpec, Place
 from drharness.engines.local.netlink import Netlink
 from drharness.engines.local.shaping import Shaper
 
-_DISK_SIZE = 1 << 30  # bytes, of each VM; memory is used only for what is written
-_ATTEMPTS = 10
 _QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
 
@@ -88,20 +86,11 @@ class Outer(Init):
     def _mount_disk(self, vm: str) -> None:
         """A file system of its own: one that is full leaves the others their room."""
         os.mkdir(self._disk(vm))
-        options = f"size={_DISK_SIZE},mode=755"
+        options = f"size={machine.DISK_SIZE},mode=755"
         syscalls.mount("tmpfs", self._disk(vm), "tmpfs", _QUIET, options)
 
     def _limit_disk(self, request: Request) -> None:
-        disk, free = self._disk(request["vm"]), request["free"]
-        for attempt in reversed(range(_ATTEMPTS)):
-            size = _DISK_SIZE if free is None else _used(disk, free)
-            try:
-                flags = syscalls.MS_REMOUNT | _QUIET
-                syscalls.mount("tmpfs", disk, "tmpfs", flags, f"size={size}")
-                break
-            except OSError as error:
-                if error.errno != errno.EINVAL or not attempt:  # more was written meanwhile
-                    raise
+        machine.limit_disk(self._disk(request["vm"]), request["free"])
         request.reply(True)
 
     def _build_networks(self) -> None:
@@ -185,13 +174,6 @@ class Outer(Init):
         self._netlink.blackhole(request["source"], request["target"], on=on)
         self._netlink.flush(ignore=(errno.EEXIST,) if on else (errno.ENOENT,))
         request.reply(True)
-
-
-def _used(disk: str, free: int) -> int:
-    """Bytes that a file system has in use and ``free`` more, in whole pages."""
-    now = os.statvfs(disk)
-    pages = now.f_blocks - now.f_bfree - (-free // now.f_frsize)
-    return min(pages * now.f_frsize, _DISK_SIZE)
 
 
 def _try_nested() -> None:
