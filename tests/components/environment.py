@@ -217,6 +217,9 @@ class TestEnvironment:
             raise NameNotFound(f"{name}: no such name")
         return self.world.names[name]
 
+    async def start_part(self, name: str) -> TaskChild:
+        raise NotImplementedError(name)
+
     async def spawn(self, name: str, factory: str, argv: Sequence[str]) -> TaskChild:
         module, _, function = factory.partition(":")
         main: Callable[[Environment], Awaitable[None]]

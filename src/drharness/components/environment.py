@@ -90,9 +90,18 @@ class Environment(Protocol):
     async def spawn(self, name: str, factory: str, argv: Sequence[str]) -> Child:
         """Start component ``<vm>.<name>`` from ``"module:callable"`` with a command line."""
 
+    async def start_part(self, name: str) -> Child:
+        """Start a part of this VM that waits for a component to do so; it ends with this one.
+
+        So a component that speaks for a product of another maker runs the product itself.
+
+        :raises OSError: the VM has no such part
+        """
+
     def open_store(self, settings: Mapping[str, str]) -> Store:
         """A handle on the Configuration Database that the ``[dbserver]``-like settings name.
 
         Keys: ``dbserver`` (IPv4 address), ``dbport``, ``dbname``, ``username``, ``password``,
-        ``reconnect-timeout`` and ``response-timeout`` in seconds. Connects on :meth:`Store.open`.
+        ``reconnect-timeout`` and ``response-timeout`` in seconds, ``through`` (``host:port`` of
+        what stands between). Connects on :meth:`Store.open`.
         """

@@ -115,6 +115,8 @@ def files(topology: Topology, vm_id: str) -> dict[str, str]:
 def _confserv(topology: Topology, vm: Vm) -> Sections:
     own, other = addresses.FRAMEWORK_NAMES
     profile = topology.profile
+    through = [one for one in topology.parts_on(vm) if one.serves == "dbms"]
+    way = {"through": f"127.0.0.1:{through[-1].ready}"} if through else {}
     return {
         "confserv": {
             "port": addresses.CONFIGSERVER_PORT,
@@ -132,6 +134,7 @@ def _confserv(topology: Topology, vm: Vm) -> Sections:
             "password": "configserver",
             "reconnect-timeout": f"{profile.addp_timeout:g}",
             "response-timeout": f"{profile.op_deadline:g}",
+            **way,
         },
         "history-log": {"max-records": 1000},
         "regions": {region: topology.dbms(region).address for region in topology.regions},

@@ -65,17 +65,20 @@ class PgStore:
 
         :param settings: ``dbserver`` (IPv4 address), ``dbport``, ``dbname``, ``username``,
             ``password``; ``reconnect-timeout`` bounds connecting, ``response-timeout`` one request
-            (seconds, 5 and 10 by default)
+            (seconds, 5 and 10 by default); ``through``: ``host:port`` of something between us and
+            the server, which is connected to instead
         """
         self.lost = asyncio.Event()
         self._connect_s = float(settings.get("reconnect-timeout", "5"))
         self._response_s = float(settings.get("response-timeout", "10"))
         self._lock = asyncio.Lock()
         self._session: Session | None = None
+        port = settings.get("dbport", str(addresses.POSTGRES_PORT))
+        host, _, port = settings.get("through", f"{settings['dbserver']}:{port}").partition(":")
         silence_s = max(1, round(self._response_s / 2))
         self._parameters: dict[str, str] = {
-            "hostaddr": settings["dbserver"],
-            "port": settings.get("dbport", str(addresses.POSTGRES_PORT)),
+            "hostaddr": host,
+            "port": port,
             "dbname": settings.get("dbname", "config"),
             "user": settings.get("username", "configserver"),
             "password": settings.get("password", "configserver"),

@@ -7,9 +7,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from drharness.dbms import binaries, template
 from drharness.deployment import provision
-from drharness.deployment.engines import require
+from drharness.deployment.engines import database, require, require_parts, require_resolver
 from drharness.deployment.operations import Operations
 from drharness.engines.client import result
 from drharness.engines.protocol import Engine, Machines, Site
@@ -21,6 +20,7 @@ from drharness.topology import Topology
 
 _CLIENT = "drharness.components.client"
 _READY_S = 20.0
+_PART_S = 30.0  # nobody here knows what it does when it starts
 
 
 def start(
@@ -31,8 +31,9 @@ def start(
     :raises Unsupported: this host cannot run the engine; says why and the way out
     :raises StartupFailed: and nothing is left
     """
-    place = template.ensure(binaries.find())
-    postgres = f"{template.programs_of(place)}/postgres"
+    require_resolver(engine, topology.resolver)
+    require_parts(engine, topology)
+    place, postgres = database(engine)
     seed = rng.token(8)
     recorder.record(
         "run",
@@ -43,18 +44,20 @@ def start(
         seed=seed,
     )
     dormant = topology.others(active)
-    later = [
+    soon = [
         vm.id
         for vm in topology.vms
-        if vm.role == "application" or (vm.region in dormant and vm.role in ("framework", "dbms"))
+        if vm.role == "application" or (vm.region in dormant and vm.role == "dbms")
     ]
+    later = [vm.id for region in dormant for vm in topology.vms_of(region, "framework")]
     site = Site(
         topology=topology,
         evidence=run,
         files=provision.site_files(topology, active, place, postgres),
         keep=[str(place), str(Path(postgres).parent.parent)],
         seed=seed,
-        hold=later,
+        hold=[*soon, *later],
+        soon=soon,
     )
     try:
         return engine.start(site)
@@ -75,24 +78,18 @@ def open_for_clients(operations: Operations) -> None:
         operations.database(active, "server:ready_for_standby", name=name, timeout=_READY_S)
     # Only now: a standby that finds no slot waits a second before it tries again.
     operations.power_on(*standbys, cause="deployment")
-    streaming = [
-        _submit(
-            operations,
-            topology.dbms(active).id,
-            "drharness.dbms.server:wait_streaming",
-            {"name": name},
-        )
-        for name in dormant
-    ]
+    database, stream = topology.dbms(active).id, "drharness.dbms.server:wait_streaming"
+    streaming = [_submit(operations, database, stream, {"name": name}) for name in dormant]
     _set_first_rules(operations, active)
     for name, asked in zip(dormant, streaming, strict=True):
         result(asked, f"standby {name} streaming", _READY_S)
     ready = _READY_S + 3 * topology.profile.retry
+    _wait_for_parts(operations, "framework", "dbms")
     operations.set_roles(active, timeout=ready)
     # Only now, and then each after the other: who starts before its server is there pauses before
     # it tries again. (The agents have been told not to start the applications.)
     operations.power_on(*applications, cause="deployment")
-    database = topology.dbms(active).id
+    _wait_for_parts(operations, "application")
     size = _submit(operations, database, "drharness.dbms.contents:size", {})
     for function in ("wait_proxy", "open_application"):
         answers = [
@@ -103,6 +100,35 @@ def open_for_clients(operations: Operations) -> None:
             result(answer, f"{vm}: {function}", ready)
     held = result(size, f"{database}: size", _READY_S)
     operations.recorder.record("start", seq=held["seq"], objects=held["objects"])
+
+
+def _wait_for_parts(operations: Operations, *roles: str) -> None:
+    """Until every part on running VMs of these roles takes connections.
+
+    :raises RemoteError: one does not; ends with what it logged
+    """
+    topology = operations.topology
+    asked = [
+        (vm.id, part)
+        for vm in topology.vms
+        for part in topology.parts_on(vm)
+        if vm.role in roles and part.ready and not part.waits and operations.is_on(vm.id)
+    ]
+    answers = [
+        (
+            f"{vm}: {part.name}",
+            _submit(
+                operations,
+                vm,
+                "drharness.deployment.boot:part_answers",
+                {"name": part.name, "port": part.ready},
+                timeout=_PART_S,
+            ),
+        )
+        for vm, part in asked
+    ]
+    for what, answer in answers:
+        result(answer, what, _PART_S)
 
 
 def _submit(

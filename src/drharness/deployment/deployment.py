@@ -199,6 +199,7 @@ class Deployment:
         return History(self._merge(None))
 
     def _merge(self, out: Path | None) -> list[Data]:
+        self.operations.written.collect()
         controller = self.evidence / store.RECORD
         return store.merge(controller, evidence.event_files(self.evidence), out)
 

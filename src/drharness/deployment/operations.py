@@ -14,11 +14,10 @@ from drharness.deployment import provision
 from drharness.deployment.conditions import Conditions
 from drharness.deployment.cuts import Cuts
 from drharness.deployment.requests import Requests
+from drharness.deployment.written import Written
 from drharness.engines.client import RemoteError, result
 from drharness.engines.protocol import Cut, Machine, Machines, Shape
 from drharness.errors import DrHarnessError, EngineLost, Unmanaged
-from drharness.history import store
-from drharness.history.event import Data
 from drharness.history.recorder import Recorder
 from drharness.kernel import clock
 from drharness.kernel.waiting import scaled, wait_until
@@ -27,6 +26,7 @@ from drharness.topology import Topology, addresses
 _CLIENT = "drharness.components.client"
 _DBMS = "drharness.dbms"
 _DNS = "drharness.dns.control"
+_REAL = "drharness.dns.products:flush"
 _PORTS = {
     "configserver": addresses.MANAGEMENT_PORT,
     "csproxy": addresses.MANAGEMENT_PORT,
@@ -61,6 +61,7 @@ class Operations(Conditions):
         self.evidence = evidence
         self.requests = Requests()
         self.states: dict[str, list[tuple[int, str]]] = {}
+        self.written = Written(topology, machines, evidence)
         self._machines = machines
         self._cuts = Cuts(machines, recorder)
         self._shapes: list[Shape] = []
@@ -242,12 +243,6 @@ class Operations(Conditions):
         status: dict[str, Any] = self.database(region, "server:status", timeout=timeout)
         return status
 
-    def samples(self, region: str) -> list[Data]:
-        """What a region's database has said of itself so far, one ``db`` event per sampling."""
-        path = self.evidence / "vms" / self.topology.dbms(region).id / "events" / "observer.jsonl"
-        events = store.read(path, may_be_torn=True) if path.exists() else []
-        return [e for e in events if e["kind"] == "db"]
-
     def set_firewall(
         self, region: str, *, block: Sequence[str] = (), unblock: Sequence[str] = ()
     ) -> list[str]:
@@ -286,8 +281,10 @@ class Operations(Conditions):
         return answer
 
     def flush_names(self, vm: str) -> dict[str, Any]:
-        """Clear an Application VM's DNS cache."""
-        done: dict[str, Any] = self.machine(vm).call(f"{_DNS}:flush")
+        """Clear an Application VM's DNS cache: ``flushed``, how many answers (None: not said)."""
+        product = self.topology.resolver
+        how = (f"{_DNS}:flush", {}) if product == "ours" else (_REAL, {"product": product})
+        done: dict[str, Any] = self.machine(vm).call(*how)
         return done
 
     # -- components ------------------------------------------------------------------------
@@ -375,12 +372,6 @@ class Operations(Conditions):
             except DrHarnessError as error:
                 out[vm] = error
         return out
-
-    def events_of(self, component: str) -> list[Data]:
-        """What a component has recorded so far."""
-        it = self.topology.component(component)
-        path = self.evidence / "vms" / it.vm / "events" / f"{it.kind}.jsonl"
-        return store.read(path, may_be_torn=True) if path.exists() else []
 
     def canary(self, region: str, value: str, *, deadline: float) -> dict[str, Any]:
         """Write and read back one object through a region's proxy; ``{"ok", "write", "read"}``."""

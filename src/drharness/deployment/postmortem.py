@@ -82,6 +82,7 @@ def _typed(path: Path, here: Path) -> str:
 
 def _saved(deployment: Deployment) -> History:
     run: Path = deployment.evidence
+    deployment.operations.written.collect()
     files = evidence.event_files(run)
     return History(store.merge(run / store.RECORD, files, run / store.HISTORY))
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from drharness.components import provision as components
 from drharness.components.lca import STATE
 from drharness.dbms.place import HOME
+from drharness.dns import products
 from drharness.engines.agent.services import BOOT_FILE, Service, write_boot_list
 from drharness.firewall.iptables import SAVED
 from drharness.firewall.rules import Block, saved
-from drharness.topology import Topology, Vm, addresses
+from drharness.topology import Topology, Vm, addresses, parts
 
 _RESTART_S = 0.25
 ZONE_FILE = "/etc/drharness/zone.json"
@@ -33,6 +34,12 @@ def site_files(
             files[ZONE_FILE] = json.dumps(zone(topology, active), indent=1)
         if vm.role == "application":  # started by the deployment, once the region's proxies serve
             files[STATE] = json.dumps({"application": {"stopped": True}})
+            if topology.resolver != products.OURS:
+                files |= products.PRODUCTS[topology.resolver].files(addresses.DNS_SERVER)
+        for part in topology.parts_on(vm):
+            dbms = topology.dbms(vm.region).address
+            where = {"address": vm.address, "region": vm.region, "dbms": dbms}
+            files |= {path: parts.filled(text, **where) for path, text in part.files}
         if vm.role == "framework":
             files["/etc/hosts"] = hosts_file(topology, vm)
         if vm.role == "dbms":
@@ -86,15 +93,35 @@ def _boot_list(
         argv = ["-address", vm.address, "-zone", addresses.DOMAIN, "-records", ZONE_FILE]
         return [_component("dns", "drharness.dns.server:main", argv)]
     if vm.role == "dbms":
-        return _database(topology, vm, active, template, postgres)
-    services = []
+        own = _database(topology, vm, active, template, postgres)
+        return [*own, *(_part(part) for part in topology.parts_on(vm))]
+    services = [_part(part) for part in topology.parts_on(vm)]
     if vm.role == "application":
-        argv = ["-upstream", addresses.DNS_SERVER]
-        services.append(_component("resolver", "drharness.dns.resolver:main", argv))
+        services.append(_resolver(topology))
     agent = components.agent(topology, vm.id)
     if agent is not None:
         services.append(_component("lca", agent.factory, list(agent.argv)))
     return services
+
+
+def _part(part: parts.Part) -> Service:
+    return Service(
+        name=part.name,
+        program=list(part.command),
+        image=part.image,
+        files=[path for path, _ in part.files],
+        user=part.user or None,
+        restart_s=_RESTART_S,
+        waits=part.waits,
+    )
+
+
+def _resolver(topology: Topology) -> Service:
+    if topology.resolver == products.OURS:
+        argv = ["-upstream", addresses.DNS_SERVER]
+        return _component("resolver", "drharness.dns.resolver:main", argv)
+    program = list(products.PRODUCTS[topology.resolver].program)
+    return Service(name="resolver", program=program, restart_s=_RESTART_S)
 
 
 def _component(name: str, factory: str, argv: list[str]) -> Service:

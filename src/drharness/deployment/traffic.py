@@ -125,7 +125,7 @@ class Traffic:
 
 def acked(operations: Operations, vm: str) -> int:
     """How many changes of an Application VM's client were acknowledged until now."""
-    events = operations.events_of(f"{vm}.application")
+    events = operations.written.events_of(f"{vm}.application")
     return sum(e["kind"] == "op" and e["type"] == "ok" and e["f"] != "read" for e in events)
 
 

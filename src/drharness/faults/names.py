@@ -261,6 +261,11 @@ class ResolverPolicy(Fault):
     def _check(self, operations: Operations) -> None:
         """:raises UsageError: not a policy, or one that would change nothing"""
         validate.choice("how", self.how, [p for p in POLICIES if p != "honour"])
+        if operations.topology.resolver != "ours":
+            raise UsageError(
+                f"resolver policy {self.how}: the topology's resolver is "
+                f"{operations.topology.resolver}, which is as it is; only 'ours' can be told."
+            )
         validate.number("seconds", self.seconds, low=0, high=MAX_TTL / 4)
         ttl = operations.topology.ttl
         bounds = {"floor": self.seconds > ttl, "cap": self.seconds < ttl}

@@ -68,7 +68,7 @@ def old_primary(context: Context) -> dict[str, Any] | None:
 
 def last_sample(context: Context, region: str) -> Data | None:
     """The last sample in which a region's database was writable."""
-    found = [s for s in context.operations.samples(region) if s["writable"]]
+    found = [s for s in context.operations.written.samples(region) if s["writable"]]
     return found[-1] if found else None
 
 
@@ -102,7 +102,7 @@ def gate(context: Context, standby: Mapping[str, Any]) -> dict[str, Any]:
 
 def measure(context: Context, standby: Mapping[str, Any]) -> Lag:
     """Compare what the old primary had with what the standby has."""
-    samples = [s for s in context.operations.samples(context.old) if s["writable"]]
+    samples = [s for s in context.operations.written.samples(context.old) if s["writable"]]
     old = old_primary(context)
     if old is not None and not old["writable"]:
         old = None
@@ -154,7 +154,7 @@ def _missed(
 def _end(context: Context, last: int) -> int:
     """Until when (ns) a primary may have gone on after its last sample."""
     vm = context.topology.dbms(context.old).id
-    silent = [s["t"] for s in context.operations.samples(context.old) if not s["writable"]]
+    silent = [s["t"] for s in context.operations.written.samples(context.old) if not s["writable"]]
     down = [t for t, state in context.operations.states.get(vm, []) if state in ("off", "frozen")]
     return min([t for t in (*silent, *down) if t >= last], default=clock.now_ns())
 

@@ -96,7 +96,7 @@ def service(deployment: Deployment, *, shut: bool) -> str:
 
 def _reads(operations: Operations, vm: str) -> int:
     """How many reads of a client have ended, however."""
-    events = operations.events_of(f"{vm}.application")
+    events = operations.written.events_of(f"{vm}.application")
     return sum(e["kind"] == "op" and e["type"] != "invoke" and e["f"] == "read" for e in events)
 
 
