@@ -35,7 +35,7 @@ FAILS = Judged("flush", "intact", "", Outcome.BROKEN, ("S1",), failed=2, tried=2
         (("full-failover", "--jobs", "9"), "--jobs: expected a whole number from 1 to 8, got 9"),
         (("full-failover", "--profile", "fats"), "Did you mean 'fast'?"),
         (("full-failover", "--replication", "snyc"), "Did you mean 'sync'?"),
-        (("full-failover", "--engine", "docker"), "--engine: expected one of auto, local"),
+        (("full-failover", "--engine", "xen"), "--engine: expected one of auto, docker, local"),
         (("full-failover", "--json", "none/t.json"), "--json: none/t.json cannot be written"),
         (("full-failover", "--markdown", "none/t.md"), "--markdown: none/t.md cannot be written"),
         (

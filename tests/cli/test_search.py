@@ -41,7 +41,7 @@ FOUND = '{\n "found": {"status": "FAIL", "failed": ["P1"], "skipped": []},'
         (("hunt", "--procedure", "ful-failover"), "Did you mean 'full-failover'?"),
         (("hunt", "--profile", "fats"), "Did you mean 'fast'?"),
         (("hunt", "--replication", "snyc"), "Did you mean 'sync'?"),
-        (("hunt", "--engine", "docker"), "--engine: expected one of auto, local"),
+        (("hunt", "--engine", "xen"), "--engine: expected one of auto, docker, local"),
         (("hunt", "--jobs", "0"), "--jobs: expected a whole number from 1 to 8, got 0"),
         (("hunt", "--shrink", "-1"), "--shrink: expected a number from 0 to 10000, got -1"),
         (("hunt", "--goal", "failover-don"), "Did you mean 'failover-done'?"),

@@ -41,7 +41,7 @@ PAIRS = str(TOPOLOGIES / "two-pairs.toml")
         ((*DRILL, "--ttl", "-1"), "--ttl: expected a number from 0 to 86400, got -1"),
         ((*DRILL, "--return-fence", "x"), "--return-fence: expected one of boot-deny, none"),
         ((*DRILL, "--rate", "0"), "--rate: expected a number from 0.1 to 2000, got 0.0"),
-        ((*DRILL, "--engine", "docker"), "--engine: expected one of auto, local, got 'docker'."),
+        ((*DRILL, "--engine", "xen"), "--engine: expected one of auto, docker, local, got 'xen'."),
         ((*DRILL, "--timeout-scale", "0.5"), "--timeout-scale: expected a number from 1 to 1000"),
         ((*DRILL, "--fault", "region-down:region3"), "--fault: expected one of active, dormant"),
         ((*DRILL, "--topology", "/none.toml"), "/none.toml: cannot be read (No such file or dir"),

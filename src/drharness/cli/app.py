@@ -301,13 +301,13 @@ def write_topology(
 
 
 @app.command(short_help="Say whether deployments can run here, or the way out.")
-def doctor() -> None:
+def doctor(*, engine: EngineName = "auto") -> None:
     """Say whether deployments can run on this host, and if not, the way out."""
 
     def examined() -> int:
         from drharness.cli.doctor import examine
 
-        return examine(*screens(""))
+        return examine(*screens(""), engine)
 
     raise typer.Exit(or_error(examined))
 

@@ -16,20 +16,21 @@ from drharness.errors import DrHarnessError
 _LIBRARIES = ("psycopg", "dnslib", "msgspec", "pytest", "typer", "rich")
 
 
-def examine(screen: Screen, errors: Screen) -> int:
-    """Print what was found; the exit code: 0 if the local engine can run, else 2."""
+def examine(screen: Screen, errors: Screen, engine: str = "auto") -> int:
+    """Print what was found; the exit code: 0 if that engine can run here, else 2."""
+    name = engine_named(engine).name
     screen.say(
         f"drharness {__version__}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.release()} {platform.machine()}, "
         f"{os.cpu_count()} processors, {'root' if os.getuid() == 0 else f'user {os.getuid()}'}"
     )
     screen.say(f"libraries: {', '.join(f'{n} {_version(n)}' for n in _LIBRARIES)}")
-    failures = [*_postgres(screen), *_engine(screen)]
+    failures = [*(_postgres(screen) if name == "local" else ()), *_engine(screen, name)]
     screen.say()
     if not failures:
-        screen.say("the local engine can run here", "bold green")
+        screen.say(f"the {name} engine can run here", "bold green")
         return 0
-    errors.say("the local engine cannot run here", "bold red")
+    errors.say(f"the {name} engine cannot run here", "bold red")
     for failure in failures:
         errors.say(f"error: {failure}", "bold red")
     return 2
@@ -68,9 +69,9 @@ def _postgres(screen: Screen) -> list[str]:
     return []
 
 
-def _engine(screen: Screen) -> list[str]:
-    screen.say("\nlocal engine")
-    steps = engine_named("local").probe()
+def _engine(screen: Screen, name: str) -> list[str]:
+    screen.say(f"\n{name} engine")
+    steps = engine_named(name).probe()
     for step in steps:
         screen.mark("ok" if step.ok else "NO", step.name, _detail(step))
     failed = failed_step(steps)

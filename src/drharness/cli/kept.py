@@ -15,7 +15,7 @@ from drharness.cli import duration, picture, terminal
 from drharness.cli.interrupts import INTERRUPTS, Interrupted
 from drharness.cli.records import typed
 from drharness.cli.screen import Screen, to_file
-from drharness.deployment import channels, kept, register
+from drharness.deployment import channels, engines, kept, register
 from drharness.deployment.kept import Kept
 from drharness.errors import DrHarnessError, UsageError, WaitTimeout
 from drharness.kernel import validate, waiting
@@ -177,7 +177,8 @@ def take_down(names: Sequence[str], screen: Screen, errors: Screen, *, everythin
     else:
         left = [n for n in names if n not in {g.record.name for g in gone}]
         wanted = [kept.find(n) for n in left] or ([kept.find()] if not names else [])
-    if everything and not wanted and not gone:
+    cleared = _clear_left(screen) if everything else False
+    if everything and not wanted and not gone and not cleared:
         screen.say("no deployment is up.")
     code = 0
     for one in wanted:
@@ -192,3 +193,19 @@ def take_down(names: Sequence[str], screen: Screen, errors: Screen, *, everythin
             errors.say(f"error: {error}", "bold red")
             code = error.exit_code
     return code
+
+
+def _clear_left(screen: Screen) -> bool:
+    """Remove what killed controllers left in a daemon; whether there was anything."""
+    removed, foreign, refused = engines.clear_left()
+    for run in removed:
+        screen.say(f"{run}: removed what a killed run had left in the Docker daemon", "bold yellow")
+    for run in foreign:
+        screen.say(f"{run}: another machine's run, left alone; end it there", "bold yellow")
+    for network in refused:
+        screen.say(
+            f"network {network}: nothing is connected to it, and still the Docker daemon keeps it; "
+            "it can be removed once the daemon was started again",
+            "bold yellow",
+        )
+    return bool(removed or foreign or refused)

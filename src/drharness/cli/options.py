@@ -76,7 +76,7 @@ Force = Annotated[
 MaxLag = Annotated[
     str, typer.Option(metavar="LIMIT", help="Refuse if the standby lacks more: 2s, or 64kB of WAL.")
 ]
-EngineName = Annotated[str, typer.Option(metavar="auto|local", help="Where to run.")]
+EngineName = Annotated[str, typer.Option(metavar="auto|local|docker", help="Where to run.")]
 Json = Annotated[
     str, typer.Option("--json", metavar="FILE", help="Result for programs; - is standard output.")
 ]
