@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KEEP = "keep the deployment of a failed test; its report says how to get in and how to end it"
 OPTIONS = {
-    "engine": ("auto", "NAME", "where deployments run: auto (the first that can) or local"),
+    "engine": ("auto", "NAME", "where deployments run: auto (the first that can), local or docker"),
     "require": ("", "NAMES", "engines (comma list) whose absence fails a test instead of skipping"),
     "max_rto": ("", "S", "fail a judgement whose slowest recovery took longer (seconds)"),
     "max_rpo": ("", "LIMIT", "fail a judgement that lost more: 0 (changes), 2s or 64kB (WAL)"),

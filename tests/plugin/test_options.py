@@ -51,9 +51,9 @@ def test_the_ini_file_sets_options_too(suite: pytest.Pytester, run_without_netwo
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ("--dr-engine=lcoal", "--dr-engine: expected one of auto, local, got 'lcoal'. "
+        ("--dr-engine=lcoal", "--dr-engine: expected one of auto, docker, local, got 'lcoal'. "
          "Did you mean 'local'?"),
-        ("--dr-require=local,xen", "--dr-require: expected one of local, got 'xen'."),
+        ("--dr-require=local,xen", "--dr-require: expected one of docker, local, got 'xen'."),
         ("--dr-max-rto=soon", "--dr-max-rto: expected a number of seconds, got 'soon'."),
         ("--dr-staged=2", "--dr-staged: expected 0 or 1, got '2'."),
         ("--dr-max-rpo=2h", "--dr-max-rpo: expected a count of changes (0, 25), seconds (2s, 0.5s) "

@@ -66,7 +66,7 @@ def test_a_mistaken_marker_names_argument_and_value(suite: pytest.Pytester, run:
             "UsageError: @pytest.mark.dr(replication='asink'): replication: expected one of async, "
             "sync, got 'asink'. Did you mean 'async'?",
             "UsageError: @pytest.mark.dr(replicatoin='async'): argument: expected one of "
-            "application_pairs, regions, replication, return_fence, timing, ttl, got "
+            "application_pairs, regions, replication, resolver, return_fence, timing, ttl, got "
             "'replicatoin'. *",
             "UsageError: @pytest.mark.dr(ttl='1'): ttl: expected whole seconds, got '1' (str).",
             "UsageError: @pytest.mark.dr: arguments by name only, got ('async',).",
