@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?=
 PYTEST_ARGS ?=
+ENGINES ?= local
 VENV := .venv/bin
 
 help: ## show this list
@@ -16,9 +17,9 @@ setup: ## make .venv and check the host's programs (quick when all is there)
 drill: setup ## lose region 1 and recover in region 2, live, then judge what happened
 	$(VENV)/drharness drill full-failover
 
-test: ## the whole test suite, real deployments included
+test: ## the whole test suite, real deployments included (ENGINES=local,docker: in containers, too)
 	@PYTHON='$(PYTHON)' scripts/setup.sh for-tests
-	$(VENV)/python -m pytest -n 2 --dist loadfile --dr-require local $(PYTEST_ARGS)
+	$(VENV)/python -m pytest -n 2 --dist loadfile --dr-require $(ENGINES) $(PYTEST_ARGS)
 
 selftest: setup ## plant mistakes and see that each is found by name (3 minutes)
 	$(VENV)/drharness selftest

@@ -3,7 +3,7 @@
 # the host programs iptables and ip. Quick when all is there. Installs system packages only as root
 # or where sudo asks for no password; else it prints the one line to type and stops.
 #
-# "for-tests" asks for what only the tests of some faults need, too: libfaketime.
+# "for-tests" asks for what only some tests need, too: libfaketime, dnsmasq (and no daemon of it).
 #
 # PYTHON=... chooses the interpreter (3.11 to 3.13); without it the first that works is taken.
 set -euo pipefail
@@ -93,7 +93,9 @@ missing_programs() {
     missing=()
     { have iptables && have iptables-restore; } || missing+=(iptables)
     have ip || missing+=(iproute2)
-    [ "$1" != for-tests ] || have_faketime || missing+=(libfaketime)
+    [ "$1" = for-tests ] || return 0
+    have_faketime || missing+=(libfaketime)
+    have dnsmasq || missing+=(dnsmasq-base)
 }
 
 host_programs() {
