@@ -11,7 +11,7 @@ import pytest
 from drharness.deployment.engines import engine_named, require
 from drharness.kernel import proc
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.docker]
 _LIMIT_S = 110.0
 
 

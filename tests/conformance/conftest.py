@@ -13,11 +13,12 @@ from drharness.deployment.engines import engine_named, require
 from drharness.engines.docker import daemon
 from drharness.engines.docker.machines import DockerMachines
 from drharness.engines.protocol import Engine, Machine, Machines, Site
+from drharness.kernel import runid
 from drharness.kernel.waiting import wait_until
 from drharness.topology import Topology
 from fixtures import leaks
 
-ENGINES = ("local", "docker")
+ENGINES = ("local", pytest.param("docker", marks=pytest.mark.docker))
 SERVER, ADDRESS = "region1-application-p", "10.81.2.11"
 
 ECHO = """
@@ -65,7 +66,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture(scope="module")
 def machines(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     """Running machines without services."""
-    started = engine.start(site(tmp_path_factory.mktemp("site")))
+    started = engine.start(site(tmp_path_factory.mktemp(runid.new_run_id())))
     yield started
     started.down()
 

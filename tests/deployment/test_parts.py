@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from drharness import faults, procedures
 from drharness.deployment import Deployment, deploy
 from drharness.deployment.engines import engine_named, require
-from drharness.engines.docker import images
+from drharness.engines.docker import daemon, images
 from drharness.errors import DrHarnessError, Unsupported
 from drharness.kernel.waiting import wait_until
 from drharness.topology import Topology
@@ -30,21 +31,36 @@ pool_mode = session
 FILES = {CONF: SETTINGS, "/etc/pgbouncer/userlist.txt": USERS}
 
 
-def through_pgbouncer(image: str = "", **options: object) -> Topology:
-    """A topology whose Configuration Servers get to their databases through it.
+# With no network it has to be in the base already: ``containers/base.sh TAG pgbouncer``.
+DOCKERFILE = """FROM {base}
+RUN command -v pgbouncer \\
+    || (apt-get update && apt-get install -y --no-install-recommends pgbouncer)
+"""
 
-    Debian's own PgBouncer: ``containers/base.sh TAG pgbouncer`` puts it into the base image.
-    """
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    """Debian's own PgBouncer, in an image that is there for it only."""
+    require(engine_named("docker"))
+    client = daemon.reach()
+    client.api.timeout = 300.0
+    dockerfile = io.BytesIO(DOCKERFILE.format(base=images.base()).encode())
+    client.images.build(fileobj=dockerfile, tag="drharness-test:pgbouncer", rm=True)
+    client.close()
+    return "drharness-test:pgbouncer"
+
+
+def through_pgbouncer(image: str, **options: object) -> Topology:
+    """A topology whose Configuration Servers get to their databases through it."""
     given = {"command": ["pgbouncer", CONF], "ready": 6432, "files": FILES}
     given |= {"user": "postgres", "serves": "dbms", **options}
-    return Topology.guide().with_part(NAME, on="framework", image=image or images.base(), **given)
+    return Topology.guide().with_part(NAME, on="framework", image=image, **given)
 
 
 @pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
+def deployment(image: str, tmp_path: Path) -> Iterator[Deployment]:
     """With PgBouncer on the Framework VMs."""
-    require(engine_named("docker"))
-    with deploy(through_pgbouncer(), engine="docker", evidence_dir=tmp_path) as d:
+    with deploy(through_pgbouncer(image), engine="docker", evidence_dir=tmp_path) as d:
         yield d
 
 
@@ -53,6 +69,7 @@ def pids(deployment: Deployment, vm: str = VM) -> list[str]:
     return deployment.vm(vm).run(["pgrep", "-x", NAME], check=False).stdout.split()
 
 
+@pytest.mark.docker
 def test_a_failover_goes_through_it_in_both_regions(deployment: Deployment) -> None:
     assert len(pids(deployment)) == 1
     edges = deployment.vm(VM).run(["ss", "-Htnp", "state", "established"]).stdout
@@ -66,6 +83,7 @@ def test_a_failover_goes_through_it_in_both_regions(deployment: Deployment) -> N
     assert not verdict.failed, str(verdict)
 
 
+@pytest.mark.docker
 def test_it_is_one_of_its_vms_services(deployment: Deployment) -> None:
     machine = deployment.vm(VM)
     (first,) = pids(deployment)
@@ -77,6 +95,7 @@ def test_it_is_one_of_its_vms_services(deployment: Deployment) -> None:
     wait_until(lambda: set(pids(deployment)) - again, "PgBouncer after a boot", timeout=30.0)
 
 
+@pytest.mark.docker
 def test_names_and_rules_of_its_vm_are_its_own(deployment: Deployment) -> None:
     machine = deployment.vm(VM)
     (pid,) = pids(deployment)
@@ -95,10 +114,10 @@ def test_names_and_rules_of_its_vm_are_its_own(deployment: Deployment) -> None:
     assert network[0] == network[1]
 
 
-def test_a_component_may_run_the_product_it_speaks_for(tmp_path: Path) -> None:
+@pytest.mark.docker
+def test_a_component_may_run_the_product_it_speaks_for(image: str, tmp_path: Path) -> None:
     speaker = "tests.deployment.far_configserver:main"
-    topology = through_pgbouncer(waits=True).replace("configserver", speaker)
-    require(engine_named("docker"))
+    topology = through_pgbouncer(image, waits=True).replace("configserver", speaker)
     with deploy(topology, engine="docker", evidence_dir=tmp_path) as d:
         (first,) = pids(d)
         with d.traffic():
@@ -110,8 +129,9 @@ def test_a_component_may_run_the_product_it_speaks_for(tmp_path: Path) -> None:
         assert not verdict.failed, str(verdict)
 
 
-def test_what_does_not_start_is_told_with_what_it_said(tmp_path: Path) -> None:
-    broken = through_pgbouncer(command=["/nonexistent/pgbouncer"])
+@pytest.mark.docker
+def test_what_does_not_start_is_told_with_what_it_said(image: str, tmp_path: Path) -> None:
+    broken = through_pgbouncer(image, command=["/nonexistent/pgbouncer"])
     with (
         pytest.raises(DrHarnessError, match=r"part pgbouncer takes connections at port 6432"),
         deploy(broken, engine="docker", evidence_dir=tmp_path),
@@ -119,6 +139,7 @@ def test_what_does_not_start_is_told_with_what_it_said(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.docker
 def test_an_image_that_cannot_be_had_is_named_before_anything_starts(tmp_path: Path) -> None:
     nowhere = through_pgbouncer("localhost:9/nowhere:1")
     with (

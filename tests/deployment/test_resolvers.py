@@ -19,10 +19,18 @@ VM, NAME = "region1-application-p", "cfgmaster-p.dr.internal"
 
 
 # Locally the one whose package starts no daemon on the host; the images have all.
-PLACES = [("local", "dnsmasq"), ("docker", "dnsmasq"), ("docker", "unbound"), ("docker", "nscd")]
+PLACES = [
+    pytest.param((engine, product), id=f"{engine}-{product}", marks=marks)
+    for engine, product, marks in (
+        ("local", "dnsmasq", ()),
+        ("docker", "dnsmasq", pytest.mark.docker),
+        ("docker", "unbound", pytest.mark.docker),
+        ("docker", "nscd", pytest.mark.docker),
+    )
+]
 
 
-@pytest.fixture(params=PLACES, ids="-".join)
+@pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest) -> tuple[str, str]:
     """An engine and a resolver, which are there."""
     engine, product = request.param

@@ -16,10 +16,11 @@ from drharness.engines.docker import daemon, images
 from drharness.engines.docker.engine import DockerEngine
 from drharness.engines.protocol import Site
 from drharness.errors import Unsupported
-from drharness.kernel import proc
+from drharness.kernel import proc, runid
 from drharness.kernel.waiting import wait_until
 from drharness.topology import Topology
 
+pytestmark = pytest.mark.docker
 CONTROLLER = """
 import signal, sys
 from drharness import deploy
@@ -138,7 +139,7 @@ def test_two_deployments_beside_each_other_do_not_meet(client: Any, tmp_path: Pa
     """Both have the same addresses."""
     topology = Topology.guide()
     hold = [vm.id for vm in topology.vms if vm.id != "region1-application-p"]
-    names = ("one", "two")
+    names = (runid.new_run_id(), runid.new_run_id())  # the daemon tells runs by them
     sites = [Site(topology, tmp_path / n, {}, [], "seed", hold) for n in names]
     started = []
     try:

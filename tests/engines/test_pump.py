@@ -135,6 +135,7 @@ class Front:
 
 
 @pytest.mark.slow
+@pytest.mark.docker
 def test_a_deployment_by_a_daemon_that_demands_tls(
     certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,15 +14,17 @@ from drharness.engines.docker import daemon
 from drharness.errors import Unsupported
 from drharness.kernel.waiting import wait_until
 from drharness.topology import Topology
+from fixtures import swarm
 from fixtures.swarm import FIRST, SECOND, two_daemons
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.docker]
 
 
 @pytest.fixture(scope="module")
 def daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Clients of two daemons, by context."""
     require(engine_named("docker"))
+    swarm.require()
     with two_daemons(tmp_path_factory.mktemp("swarm")) as clients:
         yield clients
 
