@@ -25,14 +25,20 @@ def _edge(t: float, source: str, dst: str, by: str) -> Callable[[Story], None]:
     return lambda story: edge(story, t, source, dst, by=by, phase=phase)
 
 
-def _unconnected(*, limited: bool) -> Callable[[Story], None]:
-    """The backup proxy of region 2 has no connection at the start, and says so or does not."""
+def _unconnected(*, limited: bool, looked: bool = True) -> Callable[[Story], None]:
+    """The backup proxy of region 2 has no connection at the start, and says so or does not.
+
+    :param looked: whether its VM answered when it was asked
+    """
 
     def change(story: Story) -> None:
         gone = ("region2-application-b", "start")
         story.events[:] = [
             e for e in story.events if e["kind"] != "edge" or (e["src"], e["phase"]) != gone
         ]
+        if looked:
+            at = address("region1", "framework")
+            look_up(story, 0.06, "region2-application-b", at, source="cache", phase="start")
         if limited:
             story.comp(0.07, BACKUP, "backup", mode="limited", epoch=OLD)
 
@@ -45,7 +51,7 @@ def _reconnecting(*, limited: bool) -> Callable[[Story], None]:
     def change(story: Story) -> None:
         _unconnected(limited=False)(story)
         for event in story.events:
-            if event["kind"] == "edge" and event["phase"] == "start":
+            if event.get("phase") == "start":
                 event["since"] = ns(0.01)
         if limited:
             story.comp(0.03, BACKUP, "backup", mode="limited", epoch=OLD)
@@ -135,6 +141,11 @@ STORIES: Mapping[str, tuple[str, bool, Made]] = {
     "bad_t1_connection_missing": ("T1", True, told(_unconnected(limited=False))),
     "bad_t1_connection_missing_amid_a_look": ("T1", True, told(_reconnecting(limited=False))),
     "near_t1_connected_amid_a_look": ("T1", False, told(_reconnecting(limited=True))),
+    "near_t1_no_answer_of_its_vm": (
+        "T1",
+        False,
+        told(_unconnected(limited=False, looked=False)),
+    ),
     "near_t1_limited_proxy_unconnected": ("T1", False, told(_unconnected(limited=True))),
     "bad_t2_hosts_line_missing": (
         "T2",

@@ -75,6 +75,12 @@ def _acked_by_backup(story: Story) -> None:
     story.ack(4.005, opid, epoch=NEW, seq=story.seq, server=server)
 
 
+def _told_by_another_clock(story: Story) -> None:
+    """As far before the master as the clocks of two hosts may be apart."""
+    next(e for e in story.events if e["kind"] == "start")["unsure"] = 20_000_000
+    story.write(4.0, PROXY["region2"], epoch=NEW, acked=4.04)
+
+
 def _answer_lost(story: Story) -> None:
     """The master acknowledged, and nobody heard it."""
     opid = story.op(1.48, "create", via=PROXY["region1"], took=None)["opid"]
@@ -239,6 +245,7 @@ STORIES: Mapping[str, tuple[str, bool, Made]] = {
         True,
         told(lambda s: s.write(4.0, PROXY["region2"], epoch=NEW, acked=4.02)),
     ),
+    "near_s8_told_within_what_clocks_differ": ("S8", False, told(_told_by_another_clock)),
     "bad_s8_acked_by_backup": ("S8", True, told(_acked_by_backup)),
     "near_s8_answer_lost": ("S8", False, told(_answer_lost)),
     "bad_s7_lost_write_read_again": (

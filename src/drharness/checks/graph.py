@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from drharness.checks.episodes import ns
 from drharness.checks.form import NotExercised
@@ -15,6 +16,15 @@ from drharness.history.view import History
 from drharness.topology import Vm, addresses
 
 _DNS = f"{addresses.DNS_SERVER}:53"
+_LOOKS = ("reach", "edge", "dns", "audit")
+
+
+class _Census(NamedTuple):
+    """One look at every VM: its phase, ns at which it was begun, and what was seen."""
+
+    phase: str
+    since: int
+    events: list[Event]
 
 
 def connection_graph(history: History) -> list[Finding] | NotExercised:
@@ -24,8 +34,9 @@ def connection_graph(history: History) -> list[Finding] | NotExercised:
     the active Framework, a Configuration Server to its peer and, in the active Framework, to the
     active database, a standby to the active database; nobody else to anybody, to the dormant
     database least of all. Who says of itself, before and after the census, that it has a
-    connection has it; a standby that is up has one to the active database. A Configuration
-    Server's session on its own region's database is left to S5, which sees it in every sample. A
+    connection has it; a standby that is up has one to the active database. Of a VM that gave no
+    answer nothing is known. A Configuration Server's session on its own region's database is left
+    to S5, which sees it in every sample. A
     way to the Framework, a claim and a standby are excused while a procedure is unfinished or a
     fault touches them. Slack: none; what counts stood when its VM was looked at.
     """
@@ -110,25 +121,28 @@ def _to_master(history: History, event: Event, source: Vm, target: Vm, meant: In
 def _missing(history: History) -> list[Finding]:
     """Connections that must be there and are not, census by census."""
     findings = []
-    for looked, begin, phase in _censuses(history):
+    for census in _censuses(history):
+        begin = census.events[0].t
         meant = intent(history, begin)
-        edges = [e for e in history.of_kind("edge") if e["phase"] == phase and e.t >= begin]
-        edges = [e for e in edges if e.t - begin < ns(1.0)]
         if not meant.settled:
             continue
+        edges = [e for e in census.events if e.kind == "edge"]
+        looked = _looked_at(history, census)
         for component in history.topology.components:
             port, claim = _CLAIMS.get(component.kind, ("", _never))
             held = any(e["src"] == component.vm and e["dst"].endswith(port) for e in edges)
-            proof = _claimed(history, component.id, (looked, begin), claim)
-            if proof and not held and not troubled(history, begin, component.vm):
+            if held or component.vm not in looked or troubled(history, begin, component.vm):
+                continue
+            proof = _claimed(history, component.id, (census.since, begin), claim)
+            if proof:
                 findings.append(
                     _fail(
                         f"{component.id} has the connection to port {port[1:]} that it says it has",
-                        f"its VM has none in phase {phase}",
+                        f"its VM has none in phase {census.phase}",
                         proof,
                     )
                 )
-        findings += _standby(history, edges, (begin, phase), meant)
+        findings += _standby(history, census, edges, meant)
     return findings
 
 
@@ -143,17 +157,27 @@ _CLAIMS: dict[str, tuple[str, Callable[[Event], bool]]] = {
 }
 
 
-def _censuses(history: History) -> list[tuple[int, int, str]]:
-    """(ns at which it was begun, ns of its first event, phase) of every census."""
-    out: list[tuple[int, int, str]] = []
-    last = -ns(1.0)
+def _censuses(history: History) -> list[_Census]:
+    """Those in which connections were looked at; one tells its phase and when it was begun."""
+    found: dict[tuple[str, int], _Census] = {}
+    last = _Census("", 0, [])
     for event in history.events:
-        if event.kind not in ("edge", "audit"):
+        if event.kind not in _LOOKS or not event.get("phase"):
             continue
-        if not out or out[-1][2] != event["phase"] or event.t - last > ns(1.0):
-            out.append((event.get("since") or event.t, event.t, event["phase"]))
-        last = event.t
-    return out
+        phase, since = event["phase"], event.get("since")
+        if since is None:  # of those that do not tell: the next is over a second later
+            goes_on = phase == last.phase and event.t - last.events[-1].t <= ns(1.0)
+            since = last.since if goes_on else event.t
+        last = found.setdefault((phase, since), _Census(phase, since, []))
+        last.events.append(event)
+    return [c for c in found.values() if any(e.kind in ("edge", "audit") for e in c.events)]
+
+
+def _looked_at(history: History, census: _Census) -> set[str]:
+    """The VMs that gave an answer; of the others nothing is known."""
+    names = {str(e.get("src") or e.get("host") or "") for e in census.events}
+    regions = [e["db"] for e in census.events if e.kind == "audit"]
+    return names | {history.topology.dbms(region).id for region in regions}
 
 
 def _claimed(
@@ -176,15 +200,14 @@ def _claimed(
 
 
 def _standby(
-    history: History, edges: Sequence[Event], census: tuple[int, str], meant: Intent
+    history: History, census: _Census, edges: Sequence[Event], meant: Intent
 ) -> list[Finding]:
     """A standby that is up is connected to the active database; of several those that are to be."""
-    begin, phase = census
-    audits = [e for e in history.of_kind("audit") if e["phase"] == phase and e.t >= begin]
+    begin = census.events[0].t
     findings = []
     several = len(history.topology.regions) > 2
     for region in history.topology.regions:
-        mine = [e for e in audits if e["db"] == region and e.t - begin < ns(1.0)]
+        mine = [e for e in census.events if e.kind == "audit" and e["db"] == region]
         vms = [history.topology.dbms(r).id for r in (region, meant.database)]
         if region == meant.database or not mine or not mine[0]["in_recovery"]:
             continue
@@ -194,5 +217,5 @@ def _standby(
         held = any(e["src"] == vms[0] and e["dst"] == place for e in edges)
         if not held and not troubled(history, begin, *vms):
             expected = f"the standby of {region} is connected to the database of {meant.database}"
-            findings.append(_fail(expected, f"it is not, in phase {phase}", (mine[0],)))
+            findings.append(_fail(expected, f"it is not, in phase {census.phase}", (mine[0],)))
     return findings

@@ -99,7 +99,9 @@ def open_for_clients(operations: Operations) -> None:
         for vm, answer in answers:
             result(answer, f"{vm}: {function}", ready)
     held = result(size, f"{database}: size", _READY_S)
-    operations.recorder.record("start", seq=held["seq"], objects=held["objects"])
+    operations.recorder.record(
+        "start", seq=held["seq"], objects=held["objects"], unsure=operations.unsure_ns
+    )
 
 
 def _wait_for_parts(operations: Operations, *roles: str) -> None:

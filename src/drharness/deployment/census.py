@@ -20,7 +20,7 @@ _LOOK = "drharness.deployment.look:look"
 _LISTENING = "drharness.deployment.look:wait_listening"
 _PROBE_S = 2.0  # a connection that is neither taken nor refused by then is dropped on its way
 _AUDIT_S = 0.3
-_LOOK_S = 5.0
+_LOOK_S = 15.0  # half a second where the machine has time for it
 _BOOT_S = 2.0  # a server listens long before it is ready
 _PORT = addresses.POSTGRES_PORT
 

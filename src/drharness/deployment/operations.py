@@ -69,6 +69,11 @@ class Operations(Conditions):
 
     # -- machines --------------------------------------------------------------------------
 
+    @property
+    def unsure_ns(self) -> int:
+        """How much instants that VMs tell may be off against the controller's."""
+        return self._machines.unsure_ns
+
     def machine(self, vm: str) -> Machine:
         """The VM of that id."""
         return self.requests.watch(self._machines.machine(vm))

@@ -31,6 +31,7 @@ class AgentMachines(ABC):
     """
 
     boot_s: float
+    unsure_ns = 0
 
     def __init__(self, site: Site) -> None:
         self._site = site

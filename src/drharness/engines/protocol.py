@@ -173,7 +173,12 @@ class Machine(Protocol):
 
 
 class Machines(Protocol):
-    """Everything an engine has started for one deployment."""
+    """Everything an engine has started for one deployment.
+
+    :ivar unsure_ns: how much instants that VMs tell may be off; 0: they have the controller's clock
+    """
+
+    unsure_ns: int
 
     @property
     def lost(self) -> Mapping[str, str]:

@@ -119,7 +119,7 @@ FORMS: Mapping[str, Form] = {
         {"epoch": STRN, "seq": INTN, "ops": DICT, "dbids": DICT, "epochs": LIST}
         | {"index_equals_heap": BOOLN, "mode": STRN},
     ),
-    "start": Form({"seq": INTN, "objects": INT}),
+    "start": Form({"seq": INTN, "objects": INT}, {"unsure": INT}),
     "clean": Form(),
     "reach": Form({"src": STR, "dst": STR, "res": STR}, {"conn": STR, "phase": STR, "since": INT}),
     "edge": Form({"src": STR, "dst": STR, "by": STR, "phase": STR}, {"since": INT}),

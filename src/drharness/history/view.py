@@ -31,6 +31,7 @@ class History:
     :ivar dbs: samples of databases by region
     :ivar finals: quiesced read-backs
     :ivar end: instant of the last event, ns
+    :ivar unsure: ns by which instants that different VMs told may be off against each other
     :ivar anomalies: what does not fit together, as (text, events)
     """
 
@@ -53,6 +54,7 @@ class History:
         for event in self.events:
             by_kind[event.kind].append(event)
         self._by_kind: Mapping[str, Sequence[Event]] = by_kind
+        self.unsure = 2 * max((e.get("unsure") or 0 for e in by_kind["start"]), default=0)
         self.ops = self._pair(by_kind["op"])
         self.writes = tuple(o for o in self.ops if o.is_write)
         self.reads = tuple(o for o in self.ops if not o.is_write)
@@ -128,8 +130,8 @@ class History:
             val=invoke.get("val"),
             via=via,
             region=self._region_of_op(via, invoke, last_via.get(proc, "")),
-            invoked=invoke.t,
-            ended=end.t if end else None,
+            invoked=invoke.t - self.unsure,
+            ended=end.t + self.unsure if end else None,
             type=end["type"] if end else "info",
             epoch=str(done.get("epoch") or ""),
             seq=done.get("seq"),

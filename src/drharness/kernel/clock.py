@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 _behind_ns = 0
 
@@ -25,6 +26,13 @@ def follow(behind_ns: int) -> None:
 def now_ns() -> int:
     """Nanoseconds of CLOCK_MONOTONIC: what histories are stamped with."""
     return time.monotonic_ns() + _behind_ns
+
+
+def source() -> str:
+    """Which clock CLOCK_MONOTONIC is: the boot and the time namespace (Linux 5.6 and newer)."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    space = Path("/proc/self/ns/time")
+    return f"{boot}:{space.stat().st_ino if space.exists() else 0}"
 
 
 def now() -> float:

@@ -83,6 +83,7 @@ class DockerMachines(AgentMachines):
             if place.vessel is not None:
                 place.router = self._greet(place.vessel, place.about(ways))
                 place.compare_clocks()
+        self.unsure_ns = max(place.unsure_ns for place in self._places)
 
     def _create_vessels(self) -> None:
         """Have containers made and started, first those of the VMs that are needed first.

@@ -34,7 +34,8 @@ class Place:
 
     :ivar context: by which the daemon is reached; empty: the one that ``docker`` would use
     :ivar numbers: of the networks here: 0 is outside, the others are regions
-    :ivar behind_ns: how far the clock of its VMs is behind the controller's
+    :ivar behind_ns: how far the clock of its VMs is behind the controller's; ``unsure_ns``: at most
+        so much more or less
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Place:
         self.networks: dict[int, Net] = {}
         self.vessel: Vessel | None = None
         self._router: Link | None = None
-        self.behind_ns = 0
+        self.behind_ns = self.unsure_ns = 0
 
     def make(self, run: str, each: Each) -> None:
         """Make the networks and the disks; ``each`` does much at once."""
@@ -156,18 +157,19 @@ class Place:
         self._router = link
 
     def compare_clocks(self) -> None:
-        """See how far the daemon's host is behind ours; not at all on the same host.
+        """See how far the daemon's host is behind ours; not at all if it has the same clock.
 
         As in NTP: the answer was given in the middle of the quickest of some round trips.
         """
-        trips = []
+        trips, source = [], ""
         for _ in range(_TRIPS):
             sent = clock.now_ns()
-            seen = int(result(self.router.submit("clock"), "the router's clock", _CLOCK_S))
+            seen, source = result(self.router.submit("clock"), "the router's clock", _CLOCK_S)
             back = clock.now_ns()
-            trips.append((back - sent, (sent + back) // 2 - seen))
+            trips.append((back - sent, (sent + back) // 2 - int(seen)))
         took, behind = min(trips)
-        self.behind_ns = behind if abs(behind) > took else 0
+        same = source == clock.source()
+        self.behind_ns, self.unsure_ns = (0, 0) if same else (behind, took)
 
     @property
     def has_router(self) -> bool:

@@ -69,7 +69,7 @@ class Router(Init):
             "between": self._between,
             "shape": self._shape,
             "limit_disk": self._limit_disk,
-            "clock": lambda request: request.reply(clock.now_ns()),
+            "clock": lambda request: request.reply([clock.now_ns(), clock.source()]),
         }
 
     def _shape(self, request: Request) -> None:
