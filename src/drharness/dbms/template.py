@@ -24,7 +24,7 @@ from drharness.dbms import settings
 from drharness.dbms.as_postgres import launcher
 from drharness.dbms.binaries import Binaries, find
 from drharness.errors import CommandFailed, StartupFailed, Unsupported, WaitTimeout
-from drharness.kernel import proc, waiting
+from drharness.kernel import caches, proc, waiting
 
 FORMAT = 1
 SCRIPTS = ("00_roles.sql", "10_config_schema.sql", "20_functions.sql")
@@ -38,21 +38,11 @@ _SINGLE = (
 
 
 def cache_directory() -> Path:
-    """``$XDG_CACHE_HOME/drharness/postgres``, by default below ``~/.cache``; absolute.
+    """Where templates are kept.
 
-    A relative XDG_CACHE_HOME is not one, as its specification says.
-    :raises Unsupported: there is neither that variable nor a home directory
+    :raises Unsupported: this user has no place for a cache (see :mod:`drharness.kernel.caches`)
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    if not base.is_absolute():
-        base = Path(os.path.expanduser("~/.cache"))
-    if not base.is_absolute():
-        raise Unsupported(
-            "PostgreSQL template",
-            "this user has no home directory to keep it in",
-            "set XDG_CACHE_HOME to a directory that is writable, with 60 MB free",
-        )
-    return base / "drharness" / "postgres"
+    return caches.directory("postgres", "PostgreSQL template", "60 MB")
 
 
 def ensure(binaries: Binaries | None = None, *, cache: Path | None = None) -> Path:

@@ -16,9 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO
 
-from drharness.dbms.template import cache_directory
 from drharness.errors import CommandFailed, Unsupported
-from drharness.kernel import proc, waiting
+from drharness.kernel import caches, proc, waiting
 
 PYTHON = "3.11"
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -55,7 +54,7 @@ def packed(telling: Callable[[str], None]) -> Iterator[IO[bytes]]:
     # Not above: where it is loaded, a fork within a fork fails; see dbms/template.py.
     from filelock import FileLock
 
-    place = cache_directory().parent / "images"
+    place = caches.directory("images", "libraries for images", "40 MB")
     with tempfile.TemporaryFile() as file:
         try:
             place.mkdir(parents=True, exist_ok=True)
