@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import asdict
 from typing import Any
 
 from drharness.engines.client import AgentMachine, Dispatcher, Link, result
+from drharness.engines.local.machine import MachineSpec
 from drharness.engines.protocol import (
     Cut,
     PacketCut,
@@ -19,7 +21,7 @@ from drharness.engines.protocol import (
     Site,
 )
 from drharness.errors import DrHarnessError
-from drharness.topology import addresses
+from drharness.topology import Vm, addresses
 
 _ANSWER_S = 5.0
 
@@ -59,6 +61,20 @@ class AgentMachines(ABC):
     @abstractmethod
     def power_off(self, *vms: str) -> None:
         """Pull the cables, then the power: nothing in the VMs runs when this returns."""
+
+    def _spec(self, vm: Vm, more: Mapping[str, str] | None = None) -> MachineSpec:
+        """What the first process of a VM must know; with more files on its disk than the site's."""
+        return MachineSpec(
+            id=vm.id,
+            region=vm.region,
+            address=vm.address,
+            prefix=addresses.PREFIX,
+            router=addresses.router(vm.number),
+            bridge=f"br-{vm.number}",
+            files={**self._site.files.get(vm.id, {}), **(more or {})},
+            profile=asdict(self._site.topology.profile),
+            seed=self._site.seed,
+        )
 
     def machine(self, vm: str) -> AgentMachine:
         """The VM of that id."""

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -19,13 +18,12 @@ from drharness.engines.docker.guests import Guests
 from drharness.engines.docker.place import Place, join
 from drharness.engines.docker.vessel import Net, Vessel
 from drharness.engines.local.launcher import PRELOAD
-from drharness.engines.local.machine import MachineSpec
 from drharness.engines.machines import AgentMachines
 from drharness.engines.protocol import Holds, ProbeStep, Site
 from drharness.errors import DrHarnessError, EngineLost, StartupFailed
 from drharness.kernel import proc
 from drharness.kernel.waiting import scaled
-from drharness.topology import Vm, addresses
+from drharness.topology import Vm
 
 _START_S = 60.0
 _COLLECT_S = 20.0
@@ -171,25 +169,12 @@ class DockerMachines(AgentMachines):
             vessel.start()
         behind = self._place_of[vm.number].behind_ns
         first = {
-            "spec": msgspec.to_builtins(self._spec(vm)),
+            "spec": msgspec.to_builtins(self._spec(vm, self._modules)),
             "behind_ns": behind,
             "preload": _preloaded(vm.role),
         }
         link = self._greet(vessel, first)
         self._machines[name].attach(link)
-
-    def _spec(self, vm: Vm) -> MachineSpec:
-        return MachineSpec(
-            id=vm.id,
-            region=vm.region,
-            address=vm.address,
-            prefix=addresses.PREFIX,
-            router=addresses.router(vm.number),
-            bridge=f"br-{vm.number}",
-            files={**self._site.files.get(vm.id, {}), **self._modules},
-            profile=asdict(self._site.topology.profile),
-            seed=self._site.seed,
-        )
 
     def power_off(self, *vms: str) -> None:
         """Pull the cables, then the power: nothing in the VMs runs when this returns."""

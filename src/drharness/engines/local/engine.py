@@ -10,7 +10,6 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from drharness.engines.agent import channel
 from drharness.engines.agent.channel import Channel, Message
 from drharness.engines.client import Link, result
 from drharness.engines.local import doctor, launching, remains
-from drharness.engines.local.machine import MachineSpec
 from drharness.engines.local.outer import Network, OuterSpec
 from drharness.engines.machines import AgentMachines
 from drharness.engines.protocol import Holds, ProbeStep, Site
@@ -29,24 +27,6 @@ from drharness.topology import Topology, addresses
 _START_S = 20.0
 _not_down: set[LocalMachines] = set()
 _given: set[Path] = set()  # directories of deployments that another process goes on with
-
-
-def _specs(site: Site) -> list[MachineSpec]:
-    topology = site.topology
-    return [
-        MachineSpec(
-            id=vm.id,
-            region=vm.region,
-            address=vm.address,
-            prefix=addresses.PREFIX,
-            router=addresses.router(vm.number),
-            bridge=f"br-{vm.number}",
-            files=site.files.get(vm.id, {}),
-            profile=asdict(topology.profile),
-            seed=site.seed,
-        )
-        for vm in topology.vms
-    ]
 
 
 def _networks(topology: Topology) -> list[Network]:
@@ -82,7 +62,7 @@ class LocalMachines(AgentMachines):
         spec = OuterSpec(
             run=str(site.evidence),
             networks=_networks(site.topology),
-            machines=_specs(site),
+            machines=[self._spec(vm) for vm in site.topology.vms],
             keep=[*_host_directories(), *site.keep],
             nameserver="127.0.0.1",
         )
