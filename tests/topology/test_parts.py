@@ -59,17 +59,24 @@ def test_values_are_not_filled_in_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("section", "text", "said"),
     [
-        ('image = "x"', "x.toml: [part.pg] on: missing; every part needs it."),
-        ('on = "framework"', "x.toml: [part.pg] image: missing"),
-        ('on = "framework"\nimag = "x"', "Did you mean image?"),
-        ('on = "dns"\nimage = "x"', "x.toml: [part.pg] on: expected one of"),
+        ("part.pg", 'image = "x"', "x.toml: [part.pg] on: missing; every part needs it."),
+        ("part.pg", 'on = "framework"', "x.toml: [part.pg] image: missing"),
+        ("part.pg", 'on = "framework"\nimag = "x"', "Did you mean image?"),
+        ("part.pg", 'on = "dns"\nimage = "x"', "x.toml: [part.pg] on: expected one of"),
+        ("contexts", 'regoin1 = "far"', "x.toml: [contexts] regoin1: unknown key"),
+        (
+            "contexts",
+            'region1 = ""',
+            "x.toml: contexts: region1: expected a context's name, got ''",
+        ),
+        ("contexts", "region1 = 7", "expected a context's name, got 7"),
     ],
 )
-def test_a_mistake_in_a_file_is_named_with_its_table(table: str, said: str) -> None:
+def test_a_mistake_in_a_file_is_named_with_its_table(section: str, text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse.loads(f"[part.pg]\n{table}\n", "x.toml")
+        parse.loads(f"[{section}]\n{text}\n", "x.toml")
     assert said in str(caught.value)
 
 
@@ -80,17 +87,3 @@ def test_regions_can_be_on_daemons_of_their_own() -> None:
     assert Topology.from_dict(topology.as_dict()) == topology
     assert topology.changed(ttl=3).contexts == (("west", "far"),)
     assert topology.changed(regions=["east", "north"]).contexts == ()
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ('regoin1 = "far"', "x.toml: [contexts] regoin1: unknown key"),
-        ('region1 = ""', "x.toml: [contexts] contexts: region1: expected a context's name, got ''"),
-        ("region1 = 7", "expected a context's name, got 7"),
-    ],
-)
-def test_a_bad_context_is_named(text: str, said: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        parse.loads(f"[contexts]\n{text}\n", "x.toml")
-    assert said in str(caught.value)

@@ -61,7 +61,7 @@ def loads(text: str, name: str) -> Topology:
         made = _with_part(made, name, key, value)
     for key in tables["contexts"]:
         _check_key(f"{name}: [contexts] {key}", key, made.regions)
-    return _named(f"{name}: [contexts] ", lambda: made.on_contexts(tables["contexts"]))
+    return _named(f"{name}: ", lambda: made.on_contexts(tables["contexts"]))
 
 
 def _with_part(topology: Topology, name: str, part: str, value: object) -> Topology:
