@@ -36,9 +36,9 @@ def connection_graph(history: History) -> list[Finding] | NotExercised:
     database least of all. Who says of itself, before and after the census, that it has a
     connection has it; a standby that is up has one to the active database. Of a VM that gave no
     answer nothing is known. A Configuration Server's session on its own region's database is left
-    to S5, which sees it in every sample. A
-    way to the Framework, a claim and a standby are excused while a procedure is unfinished or a
-    fault touches them. Slack: none; what counts stood when its VM was looked at.
+    to S5, which sees it in every sample. A way to the Framework, a claim and a standby are excused
+    while a procedure is unfinished or a fault touches them. Slack: none; what counts stood when its
+    VM was looked at.
     """
     edges = history.of_kind("edge")
     if not edges and not history.of_kind("audit"):
