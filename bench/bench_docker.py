@@ -94,7 +94,7 @@ def main() -> None:
     client = daemon.reach()
     made = images.ensure(client)
     if "--cold" in sys.argv:
-        for image in (made.dbms, f"{made.dbms}-plain", made.vm):
+        for image in (made.dbms, f"{made.dbms}-plain", made.vm, made.dns):
             client.images.remove(image, force=True)
         client.images.prune(filters={"dangling": True})
         begun = clock.Deadline(0)

@@ -3,7 +3,7 @@
 #
 #   containers/base.sh && DRHARNESS_BASE_IMAGE=drharness-base:bookworm drharness images build
 #
-# Needs mmdebstrap, and root or user namespaces. The packages are those of the VM's Dockerfile, so
+# Needs mmdebstrap, and root or user namespaces. The packages are those of the Dockerfile, so
 # that no build needs a network, PostgreSQL, which the base decides on, and those that are named.
 set -euo pipefail
 tag=${1:-drharness-base:bookworm}

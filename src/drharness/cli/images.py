@@ -6,13 +6,14 @@ from drharness.cli.screen import Screen
 from drharness.deployment import engines
 
 _STEP = "Step "  # of a Dockerfile, as the daemon counts them
+_NOISE = (" ", "--->", "Removing intermediate")
 
 
 def build(screen: Screen) -> int:
     """Build the images that the daemon lacks; returns the exit code."""
 
     def show(line: str) -> None:
-        if not line.startswith((" ", "--->")):
+        if not line.startswith(_NOISE):
             screen.say(f"  {line}" if not line.startswith(_STEP) else f"    {line}")
 
     with screen.task("images") as task:

@@ -84,7 +84,7 @@ def build_images(telling: Callable[[str], None]) -> list[str]:
     client = daemon.reach()
     made = images.ensure(client, telling)
     client.close()
-    return [made.vm, made.dbms]
+    return list(made)
 
 
 def clear_left() -> tuple[list[str], list[str], list[str]]:

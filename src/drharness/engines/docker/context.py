@@ -1,4 +1,4 @@
-"""What images are built of, as a tar: this package, the libraries it needs there, the Dockerfiles.
+"""What images are built of, as a tar: this package, the libraries it needs there, the Dockerfile.
 
 The tar is a file without a name, so nothing of it stays, whatever ends this process. The libraries
 of the last build stay in the user's cache: another build with the same needs no index.
@@ -25,18 +25,19 @@ _LIBRARIES = ("msgspec", "psycopg[binary]", "dnslib", "filelock")  # of the cont
 _FETCH_S = 300.0
 
 
-def sources() -> Path:
-    """The Dockerfiles: beside the package in a wheel, in ``containers/`` of a checkout."""
+def dockerfile() -> Path:
+    """The Dockerfile: beside the package in a wheel, in ``containers/`` of a checkout."""
     inside = _PACKAGE / "containers"
-    return inside if inside.is_dir() else _PACKAGE.parents[1] / "containers"
+    return (inside if inside.is_dir() else _PACKAGE.parents[1] / "containers") / "Dockerfile"
 
 
 def files() -> Iterator[tuple[str, Path]]:
     """Everything of this project that goes into images, by name."""
-    for root, top in (("drharness", _PACKAGE), ("containers", sources())):
-        for path in sorted(top.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                yield f"{root}/{path.relative_to(top)}", path
+    yield "Dockerfile", dockerfile()
+    for path in sorted(_PACKAGE.rglob("*")):
+        name = path.relative_to(_PACKAGE)
+        if path.is_file() and "__pycache__" not in name.parts and name.parts[0] != "containers":
+            yield f"drharness/{name}", path
 
 
 def libraries() -> list[str]:
@@ -90,8 +91,7 @@ def _pack(libraries: Path, file: IO[bytes]) -> None:
     with tarfile.open(fileobj=file, mode="w") as tar:
         for name, top in (("libraries", libraries), ("drharness", _PACKAGE)):
             tar.add(top, name, filter=_kept)
-        for name in ("vm", "dbms"):
-            tar.add(sources() / name / "Dockerfile", f"{name}.Dockerfile")
+        tar.add(dockerfile(), "Dockerfile")
 
 
 def _kept(info: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -1,6 +1,6 @@
 """The images of the docker engine: built once per version of their sources, which are their tag.
 
-The Dockerfiles are in ``containers/`` of this package. What the programs in the containers are made
+The Dockerfile is in ``containers/`` of this package. What the programs in the containers are made
 of comes with the build's context, so that no build needs a network but for the distribution's
 packages.
 """
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
 from drharness.engines.docker import context, daemon
 from drharness.errors import StartupFailed
+from drharness.topology import Vm
 
 BASE = "debian:bookworm-slim"
 BASE_ENVIRONMENT = "DRHARNESS_BASE_IMAGE"
@@ -27,10 +28,21 @@ _Telling = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Images:
-    """Tags of the images for the VMs and for the DBMS VMs."""
+    """The images' names.
 
+    :ivar dns: of the DNS server's VM and of the router, ``dbms``: of DBMS VMs, ``vm``: of the rest
+    """
+
+    dns: str
     vm: str
     dbms: str
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self.dns, self.vm, self.dbms))
+
+    def of(self, vm: Vm) -> str:
+        """The image of a VM."""
+        return {"dns": self.dns, "dbms": self.dbms}.get(vm.role, self.vm)
 
 
 def base() -> str:
@@ -49,12 +61,12 @@ def tag() -> str:
 def names() -> Images:
     """The images of the sources as they are now."""
     version = tag()
-    return Images(f"{_REPOSITORY}-vm:{version}", f"{_REPOSITORY}-dbms:{version}")
+    return Images(*(f"{_REPOSITORY}-{name}:{version}" for name in ("dns", "vm", "dbms")))
 
 
 def missing(client: Any, images: Images) -> list[str]:
     """Those of the images that the daemon does not have."""
-    return [name for name in (images.vm, images.dbms) if not client.api.images(name)]
+    return [name for name in images if not client.api.images(name)]
 
 
 def ensure(client: Any, telling: _Telling = lambda _line: None) -> Images:
@@ -70,40 +82,32 @@ def ensure(client: Any, telling: _Telling = lambda _line: None) -> Images:
 
 
 def build(client: Any, images: Images, telling: _Telling) -> None:
-    """Build both images; layers that did not change are the daemon's from last time."""
+    """Build all images; layers that did not change are the daemon's from last time."""
+    plain = f"{images.dbms}-plain"
     with context.packed(telling) as packed:
-        arguments = {"BASE": base(), "PYTHON": context.PYTHON}
-        _build(client, packed, "vm", images.vm, arguments, telling)
-        packed.seek(0)
-        plain = f"{images.dbms}-plain"
-        _build(client, packed, "dbms", plain, {"VM": images.vm}, telling)
+        for target, image in (("dns", images.dns), ("vm", images.vm), ("dbms", plain)):
+            packed.seek(0)
+            _build(client, packed, target, image, telling)
     _with_template(client, plain, images.dbms, telling)
 
 
-def _build(
-    client: Any,
-    packed: IO[bytes],
-    name: str,
-    image: str,
-    arguments: dict[str, str],
-    telling: _Telling,
-) -> None:
+def _build(client: Any, packed: IO[bytes], target: str, image: str, telling: _Telling) -> None:
     telling(f"image {image}")
     said: list[str] = []
     stream = client.api.build(
         fileobj=packed,
         custom_context=True,
-        dockerfile=f"{name}.Dockerfile",
+        target=target,
         tag=image,
-        buildargs=arguments,
+        buildargs={"BASE": base(), "PYTHON": context.PYTHON},
         labels={_LABEL: image.partition(":")[2]},
         decode=True,
         rm=True,
         forcerm=True,
     )
     for message in stream:
-        line = str(message.get("stream") or message.get("error") or "").rstrip()
-        if line:
+        text = str(message.get("stream") or message.get("error") or "")
+        for line in filter(None, map(str.rstrip, text.splitlines())):
             said.append(line)
             telling(line)
         if "error" in message:

@@ -82,7 +82,7 @@ class Place:
         """A VM's container, which does not exist yet."""
         return Vessel(
             vm.id,
-            self._images.dbms if vm.role == "dbms" else self._images.vm,
+            self._images.of(vm),
             run,
             self.networks[vm.number],
             self.context,
@@ -99,7 +99,7 @@ class Place:
         first, *others = self.numbers
         router = Vessel(
             f"router{first or ''}",
-            self._images.vm,
+            self._images.dns,
             run,
             self.networks[first],
             self.context,
