@@ -16,11 +16,13 @@ from drharness.engines.docker import daemon, images
 from drharness.engines.docker.engine import DockerEngine
 from drharness.engines.protocol import Site
 from drharness.errors import Unsupported
-from drharness.kernel import proc, runid
+from drharness.kernel import clock, proc, runid
 from drharness.kernel.waiting import wait_until
 from drharness.topology import Topology
+from fixtures import leaks
 
 pytestmark = pytest.mark.docker
+REAPER = "drharness.engines.docker.reaper"
 CONTROLLER = """
 import signal, sys
 from drharness import deploy
@@ -70,11 +72,30 @@ def test_a_killed_controller_leaves_nothing_labelled(
     controller.wait(10)
     run = run_of(runs)
     wait_until(
-        lambda: not held(client, run),
+        lambda: not held(client, run).keys() - {"networks"},
         f"nothing left of {run}",
         timeout=10.0,
         describe=lambda: str(held(client, run)),
     )
+    reaper = f"{REAPER} {run}"
+    wait_until(lambda: not leaks.started_as(reaper), f"{reaper} has ended", timeout=30.0)
+    assert daemon.left(client, run) == {}
+
+
+def test_what_a_killed_controller_asked_for_last_may_come_late(client: Any, tmp_path: Path) -> None:
+    """Seconds later, on a busy daemon."""
+    run = runid.new_run_id()
+    client.volumes.create(f"{tmp_path.name}-first", labels=daemon.labels(run))
+    argv = [sys.executable, "-m", REAPER, run]
+    with proc.attend(argv, env=os.environ, stderr=2) as reaper:
+        assert reaper.stdin is not None
+        reaper.stdin.close()  # by the kernel, were the controller killed
+        wait_until(lambda: not held(client, run), "the first volume gone", timeout=20.0)
+        later = clock.Deadline(2.5)
+        wait_until(lambda: later.passed, "later", timeout=10.0)
+        client.volumes.create(f"{tmp_path.name}-late", labels=daemon.labels(run))
+        assert reaper.wait(30.0) == 0
+    assert not held(client, run)
 
 
 def test_the_daemon_is_that_of_the_context_in_use(
@@ -157,4 +178,4 @@ def test_two_deployments_beside_each_other_do_not_meet(client: Any, tmp_path: Pa
         for machines in started:
             machines.down()
     for site in sites:
-        assert not held(client, site.evidence.name)
+        assert daemon.left(client, site.evidence.name) == {}

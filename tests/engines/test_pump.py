@@ -17,7 +17,6 @@ from drharness.deployment.engines import engine_named, require
 from drharness.engines.docker import daemon, pump
 from drharness.errors import Unsupported
 from drharness.kernel import proc
-from drharness.kernel.waiting import wait_until
 
 HOST = "127.0.0.1"
 
@@ -153,7 +152,7 @@ def test_a_deployment_by_a_daemon_that_demands_tls(
         (run,) = [place.name for place in tmp_path.iterdir() if place.is_dir()]
     assert front.served > len(d.topology.vms)
     client = daemon.reach()
-    wait_until(lambda: not any(daemon.found(client, run).values()), "nothing left", timeout=30.0)
+    assert daemon.left(client, run) == {}
     client.close()
     front.listener.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -118,10 +119,12 @@ def attend(argv: Sequence[str], *, env: Mapping[str, str], stderr: int) -> subpr
     )
 
 
-def ended(process: subprocess.Popen[bytes], *, within: float) -> bool:
-    """Close its input and wait. False: it still runs."""
+def ended(process: subprocess.Popen[bytes], *, within: float, told: bytes = b"") -> bool:
+    """Close its input, having told it something, and wait. False: it still runs."""
     if process.stdin is not None:
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended by itself
+            process.stdin.write(told)
+            process.stdin.close()
     try:
         process.wait(within)
     except subprocess.TimeoutExpired:

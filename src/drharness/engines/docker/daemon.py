@@ -86,6 +86,8 @@ def saying(what: str) -> Iterator[None]:
     except DockerException as error:
         explanation = getattr(error, "explanation", None) or str(error)
         raise EngineLost(f"{what}: the Docker daemon says: {explanation}") from error
+    except OSError as error:  # of requests' are those: nothing came within the timeout, or an end
+        raise EngineLost(f"{what}: no answer of the Docker daemon: {error}") from error
 
 
 def labels(run: str) -> dict[str, str]:
@@ -106,6 +108,18 @@ def found(client: Any, run: str = "") -> dict[str, list[Any]]:
         "networks": client.networks.list(filters=filters),
         "volumes": client.volumes.list(filters=filters),
     }
+
+
+def left(client: Any, run: str = "") -> dict[str, list[str]]:
+    """What there is of a run (of all runs) when nothing should be: kind to names, empty if nothing.
+
+    Without the networks that the daemon :func:`refuses` to remove.
+    """
+    names = {
+        kind: [name_of(it) for it in things if kind != "networks" or not refuses(it)]
+        for kind, things in found(client, run).items()
+    }
+    return {kind: some for kind, some in names.items() if some}
 
 
 def remove(client: Any, run: str = "") -> bool:

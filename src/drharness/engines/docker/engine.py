@@ -59,8 +59,7 @@ class DockerEngine:
         names: dict[str, list[str]] = {}
         for context in self._contexts.get(run.name, ("",)):
             client = daemon.reach(context)
-            for kind, things in daemon.found(client, run.name).items():
-                left = [it for it in things if kind != "networks" or not daemon.refuses(it)]
-                names.setdefault(kind, []).extend(map(daemon.name_of, left))
+            for kind, left in daemon.left(client, run.name).items():
+                names.setdefault(kind, []).extend(left)
             client.close()
-        return {kind: found for kind, found in names.items() if found}
+        return names

@@ -16,6 +16,7 @@ from drharness.engines.client import Link, result
 from drharness.engines.docker import collector, modules
 from drharness.engines.docker.guests import Guests
 from drharness.engines.docker.place import Place, join
+from drharness.engines.docker.reaper import DONE
 from drharness.engines.docker.vessel import Net, Vessel
 from drharness.engines.local.launcher import PRELOAD
 from drharness.engines.machines import AgentMachines
@@ -242,7 +243,7 @@ class DockerMachines(AgentMachines):
         reaper, self._reaper = self._reaper, None
         if reaper is None:
             return
-        if not proc.ended(reaper, within=scaled(_START_S)):
+        if not proc.ended(reaper, within=scaled(_START_S), told=DONE):
             raise EngineLost(f"{self.run}: its reaper is not done; it goes on")
         if reaper.returncode:
             text = (self._site.evidence / "reaper.log").read_text(errors="replace")

@@ -2,8 +2,9 @@
 
 Started by the controller as ``python -m drharness.engines.docker.reaper RUN [CONTEXT...]`` before
 anything else is made; its standard input ends with the controller. It outlives signals meant for
-that one's group, needs no image, and ends when nothing of the run was left for a while: a request
-that the controller sent last may still be carried out.
+that one's group, needs no image, and ends when nothing of the run was left for a while: what a
+controller asked for just before it was killed, a busy daemon carries out seconds later. One that
+says :data:`DONE` first has had an answer to everything.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import signal
 import sys
 from typing import Any
 
-_QUIET_LOOKS = 3
+DONE = b"done"
+_EVERY_S = 0.3
+_QUIET_S = {DONE: 0.6, b"": 6.0}
 _TIMEOUT_S = 120.0
 _LATER_S = 8.0
 
@@ -35,26 +38,27 @@ def _remove_after(run: str, contexts: list[str]) -> int:
 
     from drharness.engines.docker import daemon
     from drharness.errors import Unsupported, WaitTimeout
+    from drharness.kernel import clock
     from drharness.kernel.waiting import wait_until
 
-    while os.read(0, 4096):
-        pass
+    quiet_s = _QUIET_S[b"".join(iter(lambda: os.read(0, 4096), b""))]
     clients = list[Any]()
-    quiet, said = 0, ""
+    quiet, said = clock.Deadline(quiet_s), ""
 
     def gone() -> bool:
         nonlocal quiet, said
         try:
             clients.extend(daemon.reach(context) for context in contexts[len(clients) :])
             done = all([daemon.remove(client, run) for client in clients])
-        except (DockerException, Unsupported) as error:  # the next look may be luckier
+        except (DockerException, OSError, Unsupported) as error:  # the next look may be luckier
             done, said = False, str(error)
-        quiet = quiet + 1 if done else 0
-        return quiet == _QUIET_LOOKS
+        if not done:
+            quiet = clock.Deadline(quiet_s)
+        return quiet.passed
 
     what = f"nothing left of {run}"
     try:
-        wait_until(gone, what, timeout=_TIMEOUT_S, interval=0.3, describe=lambda: said)
+        wait_until(gone, what, timeout=_TIMEOUT_S, interval=_EVERY_S, describe=lambda: said)
     except WaitTimeout as error:
         sys.stderr.write(f"{error}\n")
         return 1
