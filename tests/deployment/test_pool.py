@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -312,17 +312,19 @@ def test_what_a_deployment_is_made_of_would_be_named(shared: Deployment) -> None
     assert str(Audit(engine).after(run.parent / "another")) == "nothing"
 
 
-def test_an_audit_costs_less_than_a_tenth_of_a_millisecond_a_process(shared: Deployment) -> None:
-    """It looks at every process of the host, zombies included."""
+def _cpu_of(work: Callable[[], object]) -> float:
+    before = resource.getrusage(resource.RUSAGE_THREAD)
+    work()
+    after = resource.getrusage(resource.RUSAGE_THREAD)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_an_audit_costs_a_few_looks_at_the_processes_of_the_host(shared: Deployment) -> None:
+    """One to two, measured; a processor that is shared makes both sides slower."""
     audit, run = Audit(engine_named("local")), shared.evidence.parent / "another"
-    used = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_THREAD)
-        audit.after(run)
-        after = resource.getrusage(resource.RUSAGE_THREAD)
-        used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    looked_at = sum(name.isdigit() for name in os.listdir("/proc"))
-    assert min(used) < 0.0001 * max(looked_at, 100)
+    pairs = [(_cpu_of(lambda: audit.after(run)), _cpu_of(remains.processes)) for _ in range(9)]
+    audits, looks = map(min, zip(*pairs, strict=True))
+    assert audits < 5 * looks
 
 
 def test_deadlines_of_background_work_are_stretched_too() -> None:

@@ -67,11 +67,12 @@ def left(
     :param given: another process goes on with it, so its files are there
     """
     own = [t for t in threading.enumerate() if t.name == DISPATCH and t.ident not in held.threads]
+    written = _written()
     found = {
         "processes": _strangers(launcher, held) if launcher is not None else [],
         "mounts": mounted_below(run),
         "files": [n for n in ("disks", ".open") if (run / n).exists() and not given],
-        "descriptors": [str(run / name) for name in WRITTEN if run / name in _written()],
+        "descriptors": [str(run / name) for name in WRITTEN if run / name in written],
         "threads": [f"{thread.name} ({thread.native_id})" for thread in own],
     }
     return {kind: names for kind, names in found.items() if names}
