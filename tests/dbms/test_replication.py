@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -77,6 +81,27 @@ def test_two_promotions_at_once_open_one_epoch(async_pair: Pair) -> None:
     for seen in ended:
         told = seen["token"] if isinstance(seen, dict) else str(seen)
         assert told == opened[0]["token"] or "is older than plan" in str(told)
+
+
+def test_a_file_that_the_server_takes_away_at_once_was_written(short_dir: Path) -> None:
+    """Another promotion is under way, and the server removes the request as soon as it is there."""
+    file, failed = short_dir / "promote", Event()
+
+    def take_away(times: int) -> int:
+        while times and not failed.is_set():
+            with contextlib.suppress(FileNotFoundError):
+                file.unlink()
+                times -= 1
+        return times
+
+    with ThreadPoolExecutor(1) as startup_process:
+        taken = startup_process.submit(take_away, 200)
+        try:
+            while not taken.done():
+                Place(str(short_dir)).write("promote", "")
+        finally:
+            failed.set()
+    assert taken.result() == 0
 
 
 def test_a_promotion_interrupted_before_its_epoch_is_completed(async_pair: Pair) -> None:

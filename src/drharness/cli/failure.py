@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from drharness.checks.verdict import Judgement, Verdict
 from drharness.cli import records
 from drharness.cli.screen import Screen
 from drharness.deployment import evidence
@@ -69,6 +70,17 @@ def follow(trial: Trial, wanted: Wanted, attempt: Callable[..., Trial], screen: 
         path = write_test(wanted.test, best, invariant=finding.invariant, seen=finding.seen)
         screen.say(f"test      pytest {shlex.quote(str(path))}")
     screen.say()
+
+
+def unjudged(judgement: Judgement) -> list[str]:
+    """Why it could not be judged, a line for each finding; none if it passed or failed."""
+    if judgement.status not in (Verdict.UNKNOWN, Verdict.INVALID):
+        return []
+    return [
+        f"{found.invariant}: {found.seen}; expected: {found.expected}"
+        f"{f' ({found.advice})' if found.advice else ''}"
+        for found in judgement.findings
+    ]
 
 
 def _say_replay(path: Path, screen: Screen) -> None:

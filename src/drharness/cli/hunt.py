@@ -124,6 +124,8 @@ def _show(example: Example, screen: Screen, reached: Coverage) -> None:
         return
     if not example.trial.play.settled.ok:
         screen.say(f"       {example.trial.play.settled.text.splitlines()[0]}")
+    for text in failure.unjudged(example.trial.judgement):
+        screen.say(f"       {text}")
     new = reached.add(store.load(example.trial.run / store.HISTORY))
     if new:
         screen.say(f"       for the first time: {'; '.join(GOALS[g].text for g in sorted(new))}")

@@ -45,10 +45,14 @@ class Place:
         self.write("server.json", json.dumps(facts))
 
     def write(self, name: str, text: str) -> None:
-        """Write a file below home, readable by the server alone."""
-        path = Path(self.home, name)
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o600)
+        """Write a file below home, readable by the server alone.
+
+        The server may take it away at once (it does so with ``promote``), so its mode is set by the
+        descriptor, not by the name.
+        """
+        with Path(self.home, name).open("w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(text)
 
     def postmaster(self) -> int | None:
         """Process id of the running server; the lock file alone may name a stranger or a zombie."""
