@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
-from drharness.checks import judge
 from drharness.cli import criticality, replay
 from drharness.cli.failure import unjudged
 from drharness.errors import UsageError
 from drharness.faults import RegionDown
-from drharness.history import load
 from drharness.kernel.proc import Completed
 from drharness.schedule.actions import Finish, Inject, Next
 from drharness.schedule.procedure import ProcedureUse, Slip
 from drharness.schedule.schedule import Schedule
 from drharness.topology import Topology
 from tests.cli.running import drharness
+from tests.search.trials import broken_off, trial
 
 ACTIONS = (Inject(RegionDown("region1")), Next(3), Finish())
 SLIPPED = Schedule(ACTIONS, ProcedureUse(slips=(Slip("without", "flush"),)))
@@ -168,14 +167,11 @@ def test_a_hunt_tells_each_example_and_sums_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_could_not_be_judged_says_why(repo_root: Path, tmp_path: Path) -> None:
-    good = repo_root / "fixtures" / "histories" / "good_sync.jsonl"
-    assert unjudged(judge(load(good))) == []
-    *events, _ = good.read_text().splitlines()
-    cut = tmp_path / "history.jsonl"
-    cut.write_text("\n".join([*events, ""]))
+def test_what_could_not_be_judged_says_why(tmp_path: Path) -> None:
+    schedule = Schedule(ACTIONS)
+    assert unjudged(trial(schedule, "good_sync").judgement) == []
     why = "it was interrupted: its history breaks off; expected: the run was judged at its end"
-    assert unjudged(judge(load(cut))) == [f"V1: {why}"]
+    assert unjudged(broken_off(schedule, tmp_path).judgement) == [f"V1: {why}"]
 
 
 def test_a_goal_that_is_not_reached_is_no_success(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from threading import Barrier, BoundedSemaphore
 
 import pytest
@@ -15,7 +16,7 @@ from drharness.schedule.schedule import Schedule
 from drharness.schedule.trial import Found, Trial
 from drharness.search.hunt import Hunt, examples
 from drharness.search.replay import Conclusion, concluded
-from tests.search.trials import trial
+from tests.search.trials import broken_off, trial
 
 SCHEDULE = Schedule((Inject(RegionDown("region1")), Next(2), Finish()))
 PASSED = trial(SCHEDULE, "good_sync")
@@ -86,6 +87,36 @@ def test_a_lost_deployment_is_its_examples_and_the_hunt_goes_on() -> None:
     assert (first.status, first.trial) == (Verdict.UNKNOWN, None)
     assert first.error == "EngineLost: nobody ended it: region1-dbms"
     assert second.status is Verdict.PASS
+
+
+@pytest.mark.parametrize("then", [Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN])
+def test_what_could_not_be_judged_is_tried_again_once(then: Verdict, tmp_path: Path) -> None:
+    histories = {Verdict.PASS: "good_sync", Verdict.FAIL: "bad_p1_flush_skipped"}
+    tries: list[Schedule] = []
+
+    def judged_later(schedule: Schedule, turn: BoundedSemaphore) -> Trial:
+        with turn:
+            tries.append(schedule)
+        if len(tries) == 1 or then is Verdict.UNKNOWN:
+            return broken_off(schedule, tmp_path)
+        return trial(schedule, histories[then])
+
+    (example,) = examples(Hunt(seed=3, examples=1), judged_later)
+    assert tries == [example.schedule, example.schedule]
+    assert example.status is then
+    assert example.unjudged is not None
+    assert example.unjudged.judgement.status is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("came_to", [PASSED, FAILED, UNSETTLED])
+def test_what_says_something_of_the_system_is_not_tried_again(came_to: Trial) -> None:
+    def once(_: Schedule, turn: BoundedSemaphore) -> Trial:
+        with turn:
+            pass
+        return came_to
+
+    (example,) = examples(Hunt(seed=3, examples=1), once)
+    assert (example.trial, example.unjudged) == (came_to, None)
 
 
 @pytest.mark.parametrize("error", [UsageError("no"), Unsupported("namespaces", "no", "as root")])

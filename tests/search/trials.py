@@ -19,7 +19,18 @@ def trial(schedule: Schedule, history: str, *, skipped: int = 0, unsettled: str 
     :param history: name of a planted history, ``good_sync``
     :param skipped: number of an action that could not be done
     """
-    path = HISTORIES / f"{history}.jsonl"
+    return _of(schedule, HISTORIES / f"{history}.jsonl", skipped=skipped, unsettled=unsettled)
+
+
+def broken_off(schedule: Schedule, directory: Path) -> Trial:
+    """As if the run of a good history had been interrupted: it cannot be judged."""
+    *events, _ = (HISTORIES / "good_sync.jsonl").read_text(encoding="utf-8").splitlines()
+    path = directory / "history.jsonl"
+    path.write_text("\n".join([*events, ""]), encoding="utf-8")
+    return _of(schedule, path)
+
+
+def _of(schedule: Schedule, path: Path, *, skipped: int = 0, unsettled: str = "") -> Trial:
     acts = tuple(
         Acted(n, action, "skipped" if n == skipped else "ok", "why" if n == skipped else "", 0, 1)
         for n, action in enumerate(schedule.actions, start=1)

@@ -119,6 +119,9 @@ def _show(example: Example, screen: Screen, reached: Coverage) -> None:
     verdict = failed or ("" if mark == "ok" else str(example.status))
     text = failure.line(example.schedule)
     screen.mark(mark, f"{example.number:>4}  {verdict:<8}", text, example.seconds)
+    if example.unjudged is not None:
+        for text in failure.unjudged(example.unjudged.judgement):
+            screen.say(f"       tried again, as it could not be judged before: {text}")
     if example.trial is None:
         screen.say(f"       {example.error.splitlines()[0]}")
         return

@@ -64,6 +64,7 @@ class Example:
 
     :ivar number: from 1
     :ivar trial: how it went; None if the deployment did not come up or was lost
+    :ivar unjudged: how it had gone before, if that could not be judged; then it was tried again
     :ivar error: why there is no trial
     :ivar seconds: what it took
     """
@@ -73,6 +74,7 @@ class Example:
     trial: Trial | None
     error: str
     seconds: float
+    unjudged: Trial | None = None
 
     @property
     def status(self) -> Verdict:
@@ -142,6 +144,15 @@ def _due(hunt: Hunt) -> Iterator[tuple[int, Schedule]]:
 
 
 def _tried(number: int, schedule: Schedule, attempt: Try) -> Example:
+    """Try it; once more if the evidence was not enough, as on a host that stood still meanwhile.
+
+    A system that does not come to rest is evidence, however it is judged.
+    """
     begun = clock.Deadline(0)
+    unjudged = None
     trial, error = tried(attempt, schedule)
-    return Example(number, schedule, trial, error, trial.seconds if trial else begun.waited)
+    if trial and trial.play.settled.ok and trial.status is Verdict.UNKNOWN:
+        unjudged = trial
+        trial, error = tried(attempt, schedule)
+    seconds = trial.seconds if trial and not unjudged else begun.waited
+    return Example(number, schedule, trial, error, seconds, unjudged)
