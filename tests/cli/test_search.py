@@ -166,7 +166,6 @@ def test_a_hunt_tells_each_example_and_sums_up(tmp_path: Path) -> None:
     assert lines[3].endswith("; ".join(map(str, told.actions)))
 
 
-@pytest.mark.slow
 def test_what_could_not_be_judged_says_why(tmp_path: Path) -> None:
     schedule = Schedule(ACTIONS)
     assert unjudged(trial(schedule, "good_sync").judgement) == []
@@ -174,6 +173,7 @@ def test_what_could_not_be_judged_says_why(tmp_path: Path) -> None:
     assert unjudged(broken_off(schedule, tmp_path).judgement) == [f"V1: {why}"]
 
 
+@pytest.mark.slow
 def test_a_goal_that_is_not_reached_is_no_success(tmp_path: Path) -> None:
     done = drharness(
         *("hunt", "--examples", "1", "--seed", "20", "--goal", "write-lost"),

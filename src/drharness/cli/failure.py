@@ -77,7 +77,7 @@ def unjudged(judgement: Judgement) -> list[str]:
     if judgement.status not in (Verdict.UNKNOWN, Verdict.INVALID):
         return []
     return [
-        f"{found.invariant}: {found.seen}; expected: {found.expected}"
+        f"{found.invariant}: {found.seen.splitlines()[0]}; expected: {found.expected}"
         f"{f' ({found.advice})' if found.advice else ''}"
         for found in judgement.findings
     ]

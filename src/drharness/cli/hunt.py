@@ -119,19 +119,26 @@ def _show(example: Example, screen: Screen, reached: Coverage) -> None:
     verdict = failed or ("" if mark == "ok" else str(example.status))
     text = failure.line(example.schedule)
     screen.mark(mark, f"{example.number:>4}  {verdict:<8}", text, example.seconds)
-    if example.unjudged is not None:
-        for text in failure.unjudged(example.unjudged.judgement):
-            screen.say(f"       tried again, as it could not be judged before: {text}")
+    for note in _notes(example):
+        screen.say(f"       {note}")
     if example.trial is None:
-        screen.say(f"       {example.error.splitlines()[0]}")
         return
-    if not example.trial.play.settled.ok:
-        screen.say(f"       {example.trial.play.settled.text.splitlines()[0]}")
-    for text in failure.unjudged(example.trial.judgement):
-        screen.say(f"       {text}")
     new = reached.add(store.load(example.trial.run / store.HISTORY))
     if new:
         screen.say(f"       for the first time: {'; '.join(GOALS[g].text for g in sorted(new))}")
+
+
+def _notes(example: Example) -> list[str]:
+    """Why it was tried again, has no result, is not at rest, or was not judged; a line each."""
+    notes = []
+    if example.unjudged is not None:
+        why = failure.unjudged(example.unjudged.judgement)
+        notes = [f"tried again, as it could not be judged before: {text}" for text in why]
+    if example.trial is None:
+        return [*notes, example.error.splitlines()[0]]
+    if not example.trial.play.settled.ok:
+        notes.append(example.trial.play.settled.text.splitlines()[0])
+    return notes + failure.unjudged(example.trial.judgement)
 
 
 def _is_first(tried: list[Example]) -> bool:

@@ -64,9 +64,9 @@ class Example:
 
     :ivar number: from 1
     :ivar trial: how it went; None if the deployment did not come up or was lost
-    :ivar unjudged: how it had gone before, if that could not be judged; then it was tried again
     :ivar error: why there is no trial
     :ivar seconds: what it took
+    :ivar unjudged: how it had gone before, if that could not be judged; then it was tried again
     """
 
     number: int
